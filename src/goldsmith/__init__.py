@@ -1,0 +1,1 @@
+"""Golden VM images and fleet compliance on your own hardware."""

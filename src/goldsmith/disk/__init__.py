@@ -1,0 +1,1 @@
+"""Root trees, layers and disk images."""

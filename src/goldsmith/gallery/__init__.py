@@ -1,0 +1,1 @@
+"""Galleries, image definitions and image versions."""

@@ -1,0 +1,1 @@
+"""What this host can do: probes, and what to install when something is missing."""

@@ -1,0 +1,1 @@
+"""Image templates in Azure VM Image Builder's schema."""

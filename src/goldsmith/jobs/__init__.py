@@ -1,0 +1,1 @@
+"""Durable work: jobs that go on at the unfinished step after a crash."""

@@ -1,0 +1,1 @@
+"""Ids, clock, errors and running programs: what every other room stands on."""

@@ -1,0 +1,1 @@
+"""Where base images come from: publishers, offers, SKUs, versions and their captures."""

@@ -1,0 +1,1 @@
+"""The image pipeline: from a template to a published, signed, boot-tested image version."""

@@ -1,0 +1,1 @@
+"""The resource store: every ARM resource, its change feed and its transactions."""

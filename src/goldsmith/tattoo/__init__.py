@@ -1,0 +1,1 @@
+"""The version facts written into an image."""

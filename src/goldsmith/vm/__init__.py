@@ -1,0 +1,1 @@
+"""Virtual machines under QEMU, with firmware, vTPM and guest agent."""
