@@ -47,7 +47,7 @@ def no_space(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpaceError(
                 f"no room left on the file system of {path}",
-                hint="free some room or point GOLDSMITH_STATE at another disk, then run the same command again",
+                hint="free some room or point GOLDSMITH_STATE at another disk, then run it again",
             ) from error
         raise
 
