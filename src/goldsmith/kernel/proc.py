@@ -113,21 +113,21 @@ def spawn(
     Raises UnsupportedError when the program is not installed.
     """
     words = [str(word) for word in argv]
-    try:
-        return subprocess.Popen(
-            [*(_with_parent() if die_with_parent else ()), *words],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=dict(env) if env is not None else None,
-            cwd=cwd,
-            pass_fds=tuple(pass_fds),
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
+    program = which(words[0])
+    if program is None:
         raise UnsupportedError(
             f"the program {words[0]} is not installed", hint="run 'goldsmith doctor' to see what to install"
-        ) from error
+        )
+    return subprocess.Popen(
+        [*(_with_parent() if die_with_parent else ()), str(program), *words[1:]],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=dict(env) if env is not None else None,
+        cwd=cwd,
+        pass_fds=tuple(pass_fds),
+        start_new_session=True,
+    )
 
 
 def in_private_namespace(argv: Sequence[str | Path], *, user: bool = False) -> list[str]:
