@@ -1,4 +1,4 @@
-"""The nouns of a build: what was asked, the steps planned for it, what each gave, and the record of it all."""
+"""The nouns of a build: what was asked, the steps planned for it, what each gave, and the record."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
