@@ -1,0 +1,80 @@
+"""The `goldsmith` command: its groups, loaded only when asked for, and how errors end it."""
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from goldsmith.cli.output import print_error
+from goldsmith.kernel.errors import CanceledError, Error
+
+EXIT_ERROR = 1
+EXIT_CANCELED = 130
+
+_COMMANDS = {
+    "completion": ("goldsmith.cli.completion", "print shell completion for bash, zsh or fish"),
+    "doctor": ("goldsmith.cli.doctor", "what this host can do, what is missing and how to install it"),
+    "gallery": ("goldsmith.cli.gallery", "galleries, image definitions and image versions"),
+    "image": ("goldsmith.cli.image", "build, resume, explain, verify and boot images"),
+    "job": ("goldsmith.cli.job", "running and finished jobs"),
+    "marketplace": ("goldsmith.cli.marketplace", "base images: offers, versions, captures"),
+}
+
+
+class _LazyGroup(click.Group):
+    """Loads a command's module when it is used: `goldsmith --help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(_COMMANDS.items())])
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.option("--state", metavar="DIR", help="State directory (GOLDSMITH_STATE; default: the user's).")
+@click.version_option(package_name="goldsmith")
+def cli(state: str | None) -> None:
+    """Golden VM images and fleet compliance on your own hardware."""
+    if state:
+        os.environ["GOLDSMITH_STATE"] = state
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exits 0 when done, 1 on an error, 2 on wrong usage, 130 when interrupted."""
+    words: list[Any] = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    try:
+        cli.main(args=words, prog_name="goldsmith", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_CANCELED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_CANCELED)
+    except CanceledError as error:
+        print_error(error, as_json="--json" in words)
+        sys.exit(EXIT_CANCELED)
+    except Error as error:
+        print_error(error, as_json="--json" in words)
+        sys.exit(EXIT_ERROR)
+    except BrokenPipeError:
+        os._exit(EXIT_ERROR)
