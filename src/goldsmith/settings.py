@@ -1,4 +1,4 @@
-"""Where state lives and what the administrator set: the environment and `config.yaml` in the state directory."""
+"""Where state lives and what the administrator set: the environment, and `config.yaml` in the state."""
 
 import os
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class RegionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`database` and `jobs_database` are SQLAlchemy URLs; mirrors of None mean the machine's own configuration."""
+    """The two databases are SQLAlchemy URLs; a mirror of None means the machine's own configuration."""
 
     state: Path
     database: str
