@@ -1,11 +1,12 @@
 """Showing a job's events as they come: a live view, plain lines, or JSON."""
 
+import contextlib
 import json
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import click
 from rich.console import Console, Group
@@ -19,12 +20,6 @@ from goldsmith.kernel.clock import iso
 
 _LOG_LINES = 6
 _REFRESH_PER_SECOND = 8
-
-
-class Events(Protocol):
-    def __iter__(self) -> Iterator[JobEvent | None]:
-        """Events in order; None now and then while nothing happens, so that clocks go on."""
-        ...
 
 
 @dataclass(slots=True)
@@ -77,25 +72,28 @@ class BuildView:
         return stage
 
 
-def show_json(events: Iterable[JobEvent | None]) -> None:
-    for event in events:
-        if event is not None:
-            body = {"seq": event.seq, "at": iso(event.at), "event": event.name, **event.data}
-            click.echo(json.dumps(body, ensure_ascii=False))
+OnEvent = Callable[[JobEvent], None]
 
 
-def show_lines(events: Iterable[JobEvent | None]) -> None:
-    """One line when a stage starts that may take long, and one when it ends."""
+def print_event(event: JobEvent) -> None:
+    """One event as one line of JSON."""
+    body = {"seq": event.seq, "at": iso(event.at), "event": event.name, **event.data}
+    click.echo(json.dumps(body, ensure_ascii=False))
+
+
+def plain_lines() -> OnEvent:
+    """One line when a stage starts, and one when it ends."""
     view = BuildView()
-    for event in events:
-        if event is None:
-            continue
+
+    def show(event: JobEvent) -> None:
         stage = view.feed(event, now=event.at.timestamp())
-        stamp = event.at.strftime("%H:%M:%S")
+        stamp = event.at.astimezone().strftime("%H:%M:%S")
         if event.name in ("build.started", "note"):
             click.echo(f"{stamp}  {event.data.get('title') or event.data.get('text')}")
         elif stage is not None and (line := _line(event.name, stage)):
             click.echo(f"{stamp}  {line}")
+
+    return show
 
 
 def _line(event_name: str, stage: _Stage) -> str:
@@ -113,17 +111,25 @@ def _line(event_name: str, stage: _Stage) -> str:
     return ""
 
 
-def show_live(events: Iterable[JobEvent | None]) -> None:
+@contextlib.contextmanager
+def live_view() -> Iterator[OnEvent]:
     """The whole build at a glance, redrawn in place, with the last lines of the running stage's log."""
     view = BuildView()
     console = Console()
+    lock = threading.Lock()
     started = time.time()
-    with Live(console=console, refresh_per_second=_REFRESH_PER_SECOND, transient=False) as live:
-        for event in events:
+
+    def draw() -> Group:
+        with lock:
             now = time.time()
-            if event is not None:
-                view.feed(event, now=event.at.timestamp())
-            live.update(_draw(view, now=now, elapsed=now - started, lines=max(4, console.height - 4)))
+            return _draw(view, now=now, elapsed=now - started, lines=max(8, console.height - 2))
+
+    def feed(event: JobEvent) -> None:
+        with lock:
+            view.feed(event, now=event.at.timestamp())
+
+    with Live(console=console, get_renderable=draw, refresh_per_second=_REFRESH_PER_SECOND):
+        yield feed
 
 
 _MARKS = {
