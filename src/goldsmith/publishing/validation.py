@@ -59,7 +59,7 @@ class ValidationSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at. `brought_by` names the layer a failure came in with, where it can be told."""
+    """One thing that was looked at; `brought_by` names the layer a failure came in with, if known."""
 
     name: str
     ok: bool
@@ -357,12 +357,18 @@ def _machine_failure(error: Error, seconds: float) -> Finding:
 
 def _keep_evidence(vm: RunningVm, evidence: Path) -> None:
     """Serial log, screenshot and journal, each as far as the machine still gives it."""
-    write_atomic(evidence / "serial.log", vm.serial_text().encode())
-    for name, keep in (
-        ("screen.png", lambda: vm.screenshot(evidence / "screen.png")),
-        ("journal.log", lambda: write_atomic(evidence / "journal.log", vm.journal().encode())),
-    ):
+
+    def serial() -> None:
+        write_atomic(evidence / "serial.log", vm.serial_text().encode())
+
+    def screen() -> None:
+        vm.screenshot(evidence / "screen.png")
+
+    def journal() -> None:
+        write_atomic(evidence / "journal.log", vm.journal().encode())
+
+    for keep in (serial, screen, journal):
         try:
             keep()
         except Error as error:
-            logger.info("no %s was kept: %s", name, error.message)
+            logger.info("the %s was not kept: %s", keep.__name__, error.message)
