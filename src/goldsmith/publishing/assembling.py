@@ -10,7 +10,7 @@ from goldsmith.disk import kernels
 from goldsmith.disk.assemble import AssemblyPlan, boot_files, plan_assembly, plan_to_json
 from goldsmith.disk.layers import Layer, LayerStore
 from goldsmith.disk.merged import MergedTree
-from goldsmith.disk.sealed import SealedDisk, hash_disk
+from goldsmith.disk.seal import SealedDisk, seal
 from goldsmith.kernel import digest, proc
 from goldsmith.kernel.cancel import Cancel
 from goldsmith.kernel.errors import CorruptError, Error
@@ -111,7 +111,7 @@ def assemble(
     out.parent.mkdir(parents=True, exist_ok=True)
     arguments = {"out": str(out), "plan": plan_to_json(assembly)}
     layers.with_root_do(root.base.root, root.layers, "assemble", arguments, cancel=cancel)
-    return hash_disk(out)
+    return seal(out, cancel=cancel)
 
 
 def read_sbom(
