@@ -267,7 +267,7 @@ class _Build:
             sealed = assembling.assemble(layers, full, assembly, scratch, cancel=self.cancel)
             self._shop.disks.mkdir(parents=True, exist_ok=True)
             scratch.replace(_disk_path(self._shop, sealed.digest))
-            value = {
+            value: JsonObject = {
                 "diskDigest": sealed.digest,
                 "sizeBytes": sealed.size_bytes,
                 "bootLayer": full.layers[-1].key,

@@ -302,7 +302,8 @@ class _Look:
     def _of_suite(self, vm: RunningVm, suite: Suite, number: int, started: float) -> Finding:
         for path, content in suite.files.items():
             vm.write_file(path, content.read_bytes())
-        script = f"/run/goldsmith-validator-{number}"
+        # Not below /run, which systemd mounts without permission to execute.
+        script = f"/var/tmp/goldsmith-validator-{number}"
         vm.write_file(script, suite.script, mode=0o755)
         try:
             done = vm.run(

@@ -1,0 +1,1 @@
+"""ARM JSON to galleries, image definitions and image versions, and back."""
