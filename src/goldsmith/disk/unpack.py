@@ -1,0 +1,90 @@
+"""Copying all files out of a file system in a raw disk; called inside a private namespace, as its root."""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from goldsmith.disk import ext4, mounts
+from goldsmith.disk.filesystems import FileSystem, Volume
+from goldsmith.disk.tools import raise_if_full, run_tool
+from goldsmith.disk.tree import is_kept_attribute
+from goldsmith.kernel.errors import CorruptError, UnsupportedError
+
+# Read-only without writing a journal back: the disk stays as it is.
+_MOUNT_OPTIONS = {
+    FileSystem.EXT: "ro,noload",
+    FileSystem.XFS: "ro,norecovery,nouuid",
+    FileSystem.BTRFS: "ro",
+}
+_ATTRIBUTE_NAME = re.compile(r"^\s+([a-z]+\.[^\s(]+) \(\d+\)", re.MULTILINE)
+_INODE_PATH = re.compile(r"^(\d+)\s+(/.*)$", re.MULTILINE)
+
+
+def copy_out(disk: Path, volume: Volume, target: Path) -> None:
+    """Copy all of a file system of a raw disk into `target`.
+
+    Raises UnsupportedError when the file system is not ext4 and cannot be mounted, CorruptError,
+    NoSpaceError.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mnt-", dir=target.parent) as name:
+        place = Path(name)
+        problem = _mount(disk, volume, place)
+        if problem is None:
+            try:
+                run_tool(["cp", "-a", "--reflink=auto", f"{place}/.", target], writes=target)
+            finally:
+                run_tool(["umount", place], writes=target, check=False)
+        elif volume.kind is FileSystem.EXT:
+            _dump(disk, volume.partition.offset, target, place)
+        else:
+            raise UnsupportedError(
+                f"the file system {volume.kind.value} cannot be mounted here: {problem}",
+                hint="run as root on a kernel that has it, or convert the root to ext4",
+            )
+    lost = target / "lost+found"
+    if lost.is_dir() and not any(lost.iterdir()):
+        status = target.stat()
+        lost.rmdir()
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _mount(disk: Path, volume: Volume, place: Path) -> str | None:
+    """Why the file system could not be mounted at `place`, or None when it was."""
+    if not mounts.is_real_root():
+        return "needs root"
+    where = f"offset={volume.partition.offset},sizelimit={volume.partition.size_bytes}"
+    options = f"{_MOUNT_OPTIONS[volume.kind]},nosuid,nodev,noexec,loop,{where}"
+    result = run_tool(
+        ["mount", "-t", volume.kind.value, "-o", options, disk, place], writes=place, check=False
+    )
+    return None if result.returncode == 0 else result.error_text.strip()
+
+
+def _dump(disk: Path, offset: int, target: Path, scratch: Path) -> None:
+    image = f"{disk}?offset={offset}"
+    result = run_tool(["debugfs", "-f", "-", image], input=_command("rdump", "/", str(target)), writes=target)
+    raise_if_full(result.error_text, target)
+    if not any(target.iterdir()):
+        raise CorruptError(
+            f"the file system at {offset} of {disk} cannot be read: {result.error_text.strip()}"
+        )
+    inodes = ext4.inodes_with_attributes(disk, offset)
+    if not inodes:
+        return
+    numbers = [str(number) for number in inodes]
+    names = run_tool(["debugfs", "-f", "-", image], input=_command("ncheck", *numbers), writes=target).text
+    for number, path in _INODE_PATH.findall(names):
+        listed = run_tool(["debugfs", "-R", f"ea_list <{number}>", image], writes=target).text
+        for attribute in _ATTRIBUTE_NAME.findall(listed):
+            if is_kept_attribute(attribute):
+                value = scratch / "value"
+                words = ("ea_get", "-f", str(value), f"<{number}>", attribute)
+                run_tool(["debugfs", "-f", "-", image], input=_command(*words), writes=target)
+                os.setxattr(target / path.lstrip("/"), attribute, value.read_bytes(), follow_symlinks=False)
+
+
+def _command(*words: str) -> bytes:
+    # debugfs knows double quotes, doubled to mean themselves, and no escapes.
+    return " ".join('"' + word.replace('"', '""') + '"' for word in words).encode() + b"\n"
