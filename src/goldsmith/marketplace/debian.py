@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from goldsmith.disk.bootstrap import BootstrapSpec, bootstrap
+from goldsmith.disk.bootstrap import RECIPE, BootstrapSpec, bootstrap
 from goldsmith.disk.debs import DebStore
 from goldsmith.kernel import digest
 from goldsmith.kernel.cancel import Cancel
@@ -33,7 +33,7 @@ class DebianBuilder:
     @property
     def recipe_digest(self) -> str:
         return digest.of_value(
-            [_FINISH.read_text(), list(_EXCLUDES), _EXCLUDES_FILE, _SOURCES_FILE, DEBIAN_KEYRING]
+            [RECIPE, _FINISH.read_text(), list(_EXCLUDES), _EXCLUDES_FILE, _SOURCES_FILE, DEBIAN_KEYRING]
         )
 
     def build(

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from goldsmith.sbom.boot import DIRECTORIES, boot_role
-from goldsmith.sbom.hashing import MD5, SHA, FileEntry, Hasher
+from goldsmith.sbom.hashing import ALL, MD5, SHA, FileEntry, Hasher
 from goldsmith.sbom.model import BootFile, Coverage, FileState, UnownedFile
 from goldsmith.sbom.ownership import Ownership
 from goldsmith.sbom.root import SealedRoot, unreadable
@@ -107,18 +107,21 @@ class TreeComparison:
             else:
                 self._others.append(entry)
         self._recorded_boot = [entry for entry in self._boot if entry.path in ownership.digests]
-        self._md5 = hasher.start([*self._recorded_boot, *self._recorded], MD5)
-        self._sha = hasher.start([*self._boot, *self._others], SHA)
+        unowned_boot = [entry for entry in self._boot if entry.path not in ownership.digests]
+        self._md5 = hasher.start(self._recorded, MD5)
+        self._all = hasher.start(self._recorded_boot, ALL)
+        self._sha = hasher.start([*unowned_boot, *self._others], SHA)
 
     def finish(self) -> Comparison:
         """Raises CorruptError or UnsupportedError when a file could not be read."""
         recorded = self._ownership.digests
-        measured = _gather(self._md5)
-        pristine = {path for path, (digest,) in measured.items() if digest == recorded[path]}
+        boot = _gather(self._all)
+        measured = {**_gather(self._md5), **boot}
+        pristine = {path for path, (*_, md5) in measured.items() if md5 == recorded[path]}
         # A .pyc is what the interpreter makes of its source: as good as the source is.
         stale = [entry for entry in self._compiled if not self._has_pristine_source(entry.path, pristine)]
         changed = [entry for entry in self._recorded if entry.path not in pristine]
-        digests = _gather([*self._sha, *self._hasher.start([*stale, *changed], SHA)])
+        digests = {**_gather([*self._sha, *self._hasher.start([*stale, *changed], SHA)]), **boot}
         files = tuple(
             UnownedFile(
                 path=entry.path,
@@ -138,7 +141,7 @@ class TreeComparison:
         return Comparison(
             boot_files=boot_files,
             files=files,
-            coverage=self._coverage(files, len(measured), generated) if self._walked else Coverage(),
+            coverage=self._coverage(files, generated) if self._walked else Coverage(),
         )
 
     def _has_pristine_source(self, path: str, pristine: set[str]) -> bool:
@@ -169,7 +172,7 @@ class TreeComparison:
             release=release,
         )
 
-    def _coverage(self, files: Iterable[UnownedFile], measured: int, generated: int) -> Coverage:
+    def _coverage(self, files: Iterable[UnownedFile], generated: int) -> Coverage:
         states = [file.state for file in files]
         modified = states.count(FileState.MODIFIED)
         present = {entry.path for entry in (*self._recorded, *self._recorded_boot)}

@@ -11,13 +11,14 @@ from typing import Self
 from goldsmith.sbom.root import SealedRoot, unreadable
 
 THREADS = 2
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 256 << 10
 _BATCH_BYTES = 4 << 20
 
 Algorithms = tuple[str, ...]
 Constructor = Callable[..., "hashlib._Hash"]
 MD5: Algorithms = ("md5",)
 SHA: Algorithms = ("sha1", "sha256")
+ALL: Algorithms = (*SHA, *MD5)
 
 
 @dataclass(frozen=True, slots=True)
