@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.cases.sbom.roots import Deb, make_root, put
 
 from goldsmith.kernel.errors import CorruptError, InvalidInputError, UnsupportedError
 from goldsmith.kernel.proc import run, which
 from goldsmith.sbom.model import BootRole, FileState, Inventory, PackageChange, PackageVersion, SourceVersion
 from goldsmith.sbom.service import describe_step, read_inventory, read_packages
+from tests.cases.sbom.roots import Deb, make_root, put
 
 TEN_MEGABYTES = bytes(range(256)) * 40960
 COPYRIGHT = b"Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"

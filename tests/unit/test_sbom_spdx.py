@@ -7,7 +7,6 @@ from typing import Any
 
 import fastjsonschema
 import pytest
-from tests.cases.sbom.roots import SUBJECT, Deb, make_root, put
 
 from goldsmith.kernel.errors import CorruptError, InvalidInputError
 from goldsmith.kernel.json import JsonObject
@@ -26,6 +25,7 @@ from goldsmith.sbom.wire import (
     subject_from_json,
     subject_to_json,
 )
+from tests.cases.sbom.roots import SUBJECT, Deb, make_root, put
 
 LIBC = {"Source": "glibc (2.36-9)", "Section": "libs"}
 DEBS = (

@@ -5,6 +5,7 @@ Everything it mounts is in the namespace it was started in, which goes away with
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from goldsmith.disk import guest, mounts, operations
 from goldsmith.disk.merged import MergedTree, materialise, move_changes, snapshot
-from goldsmith.kernel.errors import Error
+from goldsmith.kernel.errors import Error, NoSpaceError
 from goldsmith.kernel.json import JsonObject
 
 # Exit statuses that no command gives: the sandbox itself failed, or a tree operation raised an Error.
@@ -47,7 +48,10 @@ def main() -> int:
 
 def _operation(request: JsonObject) -> int:
     try:
-        answer = operations.perform(request["do"], request["arguments"])
+        try:
+            answer = operations.perform(request["do"], request["arguments"])
+        except OSError as error:
+            raise error_of(error) from error
     except Error as error:
         answer = {
             "error": type(error).__name__,
@@ -59,6 +63,13 @@ def _operation(request: JsonObject) -> int:
         return ERROR_RAISED
     sys.stdout.write(json.dumps(answer))
     return 0
+
+
+def error_of(error: OSError) -> Error:
+    where = f" on {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpaceError(f"no room left{where}", hint="free some room, then run it again")
+    return Error(f"the work on a tree failed: {error.strerror}{where}")
 
 
 def _host(request: JsonObject) -> int:

@@ -25,7 +25,7 @@ from goldsmith.kernel import proc
 from goldsmith.kernel.cancel import Cancel, NeverCancel
 from goldsmith.kernel.clock import Clock, SystemClock, iso
 from goldsmith.kernel.digest import hex_of
-from goldsmith.kernel.errors import CorruptError, InvalidInputError, ProgramTimeoutError
+from goldsmith.kernel.errors import CorruptError, InvalidInputError, NotFoundError, ProgramTimeoutError
 from goldsmith.kernel.files import FileLock, no_space, sync_directory, write_atomic
 from goldsmith.kernel.json import JsonObject
 
@@ -258,6 +258,10 @@ class LayerStore:
             found = self.find(key)
             if found is not None:
                 return found
+            if not base.is_dir():
+                raise NotFoundError(
+                    f"the base tree {base} of layer {key} is not there", hint="fetch it again"
+                )
             started = self._clock.monotonic_seconds()
             with no_space(self._root), self._work() as work:
                 made = work / "layer"

@@ -37,7 +37,7 @@ def copy_out(disk: Path, volume: Volume, target: Path) -> None:
             finally:
                 run_tool(["umount", place], writes=target, check=False)
         elif volume.kind is FileSystem.EXT:
-            _dump(disk, volume.partition.offset, target, place)
+            dump_ext(disk, volume.partition.offset, target, place)
         else:
             raise UnsupportedError(
                 f"the file system {volume.kind.value} cannot be mounted here: {problem}",
@@ -62,7 +62,7 @@ def _mount(disk: Path, volume: Volume, place: Path) -> str | None:
     return None if result.returncode == 0 else result.error_text.strip()
 
 
-def _dump(disk: Path, offset: int, target: Path, scratch: Path) -> None:
+def dump_ext(disk: Path, offset: int, target: Path, scratch: Path) -> None:
     image = f"{disk}?offset={offset}"
     result = run_tool(["debugfs", "-f", "-", image], input=_command("rdump", "/", str(target)), writes=target)
     raise_if_full(result.error_text, target)
