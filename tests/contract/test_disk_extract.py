@@ -203,7 +203,8 @@ def test_existing_target_is_kept(disk: Path, tmp_path: Path) -> None:
 
 def test_kill_9_leaves_no_mount_and_no_loop_device(disk: Path, tmp_path: Path) -> None:
     mounts = Path("/proc/self/mounts").read_text()
-    script = f"mount -o ro,noload,loop,offset={25 * MIB},sizelimit={16 * MIB} {disk} {tmp_path} && echo ready && sleep 600"
+    options = f"ro,noload,loop,offset={25 * MIB},sizelimit={16 * MIB}"
+    script = f"mount -o {options} {disk} {tmp_path} && echo ready && sleep 600"
     words = [sys.executable, "-c", PARENT, *proc.in_private_namespace(["sh", "-c", script])]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -220,7 +221,7 @@ def test_kill_9_leaves_no_mount_and_no_loop_device(disk: Path, tmp_path: Path) -
 
 
 PARENT = """
-import sys
+import os, sys
 from goldsmith.kernel import proc
-proc.run(sys.argv[1:], timeout_seconds=600, on_output=lambda data: (sys.stdout.write(data.decode()), sys.stdout.flush()))
+proc.run(sys.argv[1:], timeout_seconds=600, on_output=lambda data: os.write(1, data))
 """

@@ -508,9 +508,7 @@ def test_same_step_gives_the_same_digest_in_every_sandbox(
     assert digest == expected(EXPECTED_DIGEST, digest)
 
 
-def test_same_layers_give_the_same_disk_in_every_sandbox(
-    store: LayerStore, base: Path, tmp_path: Path
-) -> None:
+def test_same_layers_give_the_same_disk_in_every_sandbox(store: LayerStore, tmp_path: Path) -> None:
     plan = plan_assembly("seed", content_bytes=64 << 20, epoch=EPOCH, size_bytes=384 << 20)
     files = [
         FileWrite(path="usr/lib/shim/shimx64.efi.signed", content=b"shim"),

@@ -98,6 +98,11 @@ class Objects:
     def __repr__(self) -> str:
         return f"Objects({self._where})"
 
+    @property
+    def where(self) -> str:
+        """The directory or URL, for people."""
+        return self._where
+
     def get(self, path: str) -> bytes:
         """Raises NotFoundError."""
         with self._errors("read", path):

@@ -146,6 +146,10 @@ class BlobStore:
         """Raises NotFoundError."""
         return self._objects.get(_named_path(name))
 
+    def where_named(self, name: str) -> str:
+        """For people: the path or URL at which the object called `name` lies."""
+        return f"{self._objects.where}/{_named_path(name)}"
+
     def delete_named(self, name: str) -> None:
         """Afterwards the object is absent."""
         self._objects.delete(_named_path(name))

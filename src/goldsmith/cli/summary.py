@@ -48,7 +48,11 @@ def facts_of(app: App, record: BuildRecord) -> JsonObject:
     sbom = json.loads((artifacts_directory(app, record) / f"image.{ArtifactKind.SBOM}").read_bytes())
     checked = verify_record(app, record, version)
     provenance = evidence.artifact(ArtifactKind.PROVENANCE)
-    regions = [region.name for region in version.publishing.target_regions]
+    folder = str(Path(provenance.path).parent) if provenance else "images"
+    regions = [
+        {"name": region.name, "evidence": app.stores[app.regions.get(region.name).key].where_named(folder)}
+        for region in version.publishing.target_regions
+    ]
     return {
         "imageVersion": str(version.id),
         "name": short(version.id),
@@ -57,8 +61,7 @@ def facts_of(app: App, record: BuildRecord) -> JsonObject:
         "diskDigest": evidence.disk_digest,
         "sizeBytes": evidence.disk_size_bytes,
         "usedBytes": disk.stat().st_blocks * 512 if disk.exists() else None,
-        "regions": [{"name": name, "url": app.regions.get(name).url} for name in regions],
-        "evidence": str(Path(provenance.path).parent) if provenance else None,
+        "regions": regions,
         "packages": sum(_is_deb(package) for package in sbom["packages"]),
         "bootSeconds": {
             name: evidence.boot_seconds[name] for name in _PHASES if name in evidence.boot_seconds
@@ -85,7 +88,7 @@ def print_summary(facts: JsonObject) -> None:
     )
     phases = "  ".join(f"{name} {seconds_text(seconds)}" for name, seconds in facts["bootSeconds"].items())
     regions = "\n".join(
-        f"{region['name']}: {region['url']}/{facts['evidence']}" for region in facts["regions"]
+        f"{region['name']}: {region['evidence']}" for region in facts["regions"]
     )
     click.echo()
     print_facts(

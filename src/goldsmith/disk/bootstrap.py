@@ -5,7 +5,7 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -170,8 +170,3 @@ def _explained(error: ProgramError, target: Path) -> Error:
         tail=error.tail,
         hint="the last lines name the package that failed; capture again, with another version if it stays",
     )
-
-
-def programs_missing(names: Sequence[str] = ("mmdebstrap", "unshare", "apt-get", "tar")) -> tuple[str, ...]:
-    """Which of the programs a bootstrap needs are not installed here."""
-    return tuple(name for name in names if proc.which(name) is None)

@@ -1,4 +1,4 @@
-"""Just enough of ext4 on disk to set the times of inodes, and to find those with extended attributes.
+"""Just enough of ext4 on disk to set the times of inodes, and to look through them.
 
 Written from the kernel's Documentation/filesystems/ext4: super block, group descriptors, inode table,
 checksums.
@@ -107,19 +107,28 @@ def set_times_to_modification(path: Path, offset: int, *, top_mtime: int) -> int
     return count
 
 
-def inodes_with_attributes(path: Path, offset: int) -> list[int]:
-    """Numbers of the inodes in use that carry extended attributes of any kind."""
-    found = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inode:
+    """`mode` with the type of the file in it, `mtime` in seconds."""
+
+    number: int
+    mode: int
+    mtime: int
+    has_attributes: bool
+
+
+def read_inodes(path: Path, offset: int) -> Iterator[Inode]:
+    """The inodes in use of the file system at `offset`; none when it is not ext4 as `mke2fs` lays it out."""
     with path.open("rb") as disk:
         block = read_super_block(disk, offset)
         if block is None or block.meta_groups:
-            return []
+            return
         for first, _, table in _inode_tables(disk, block, offset):
             for number, start in enumerate(range(0, len(table), block.inode_bytes), first):
                 inode = table[start : start + block.inode_bytes]
-                if inode[0x1A:0x1C] != bytes(2) and _has_attributes(inode):
-                    found.append(number)
-    return found
+                if inode[0x1A:0x1C] != bytes(2):
+                    mode, mtime = struct.unpack_from("<H", inode)[0], struct.unpack_from("<I", inode, 0x10)[0]
+                    yield Inode(number=number, mode=mode, mtime=mtime, has_attributes=_has_attributes(inode))
 
 
 def crc32c(register: int, data: bytes) -> int:

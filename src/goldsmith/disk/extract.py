@@ -7,7 +7,7 @@ it ends; without root, ext4 is read by debugfs inside a user namespace.
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from goldsmith.disk import ext4
@@ -16,8 +16,9 @@ from goldsmith.disk.formats import DiskFormat, inspect_disk, to_raw
 from goldsmith.disk.gpt import TYPE_ROOT_ARM64, TYPE_ROOT_X86_64, Partition, read_partitions
 from goldsmith.disk.sandbox import owner_call
 from goldsmith.disk.tools import run_tool
+from goldsmith.kernel import proc
 from goldsmith.kernel.cancel import Cancel
-from goldsmith.kernel.errors import ConflictError, ProgramError, UnsupportedError
+from goldsmith.kernel.errors import ConflictError, CorruptError, UnsupportedError
 from goldsmith.kernel.files import no_space
 
 _READABLE = (FileSystem.EXT, FileSystem.XFS, FileSystem.BTRFS)
@@ -86,8 +87,8 @@ def extract(disk: Path, target: Path, *, scratch: Path, cancel: Cancel | None = 
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             for volume in order_candidates(volumes):
-                raw = _with_journal_applied(raw, volume, Path(name), cancel)
-                owner_call("copy_out", _arguments(raw, volume, partial), cancel=cancel)
+                source = _clean(raw, volume, Path(name), cancel)
+                owner_call("copy_out", _arguments(*source, partial), cancel=cancel)
                 if any(
                     (partial / place).is_symlink() or (partial / place).is_file() for place in _OS_RELEASE
                 ):
@@ -101,8 +102,8 @@ def extract(disk: Path, target: Path, *, scratch: Path, cancel: Cancel | None = 
                 )
             boot = find_boot((partial / "etc/fstab"), volumes)
             if boot is not None and boot.kind in _READABLE:
-                raw = _with_journal_applied(raw, boot, Path(name), cancel)
-                owner_call("copy_out", _arguments(raw, boot, partial / "boot"), cancel=cancel)
+                source = _clean(raw, boot, Path(name), cancel)
+                owner_call("copy_out", _arguments(*source, partial / "boot"), cancel=cancel)
             partial.rename(target)
         finally:
             if partial.exists():
@@ -138,29 +139,29 @@ def find_boot(fstab: Path, volumes: Sequence[Volume]) -> Volume | None:
     return None
 
 
-def _with_journal_applied(raw: Path, volume: Volume, scratch: Path, cancel: Cancel | None) -> Path:
-    """The same disk, or, when the file system was not left cleanly, a copy of it that is repaired."""
+def _clean(raw: Path, volume: Volume, scratch: Path, cancel: Cancel | None) -> tuple[Path, Volume]:
+    """The same, or, when the file system was not left cleanly, a repaired copy of it in a file of its own."""
     if volume.kind is not FileSystem.EXT:
-        return raw
+        return raw, volume
     with raw.open("rb") as file:
         block = ext4.read_super_block(file, volume.partition.offset)
     if block is None or not block.needs_recovery:
-        return raw
-    copy = raw if raw.parent == scratch else scratch / "copy.raw"
-    if copy != raw:
-        run_tool(["cp", "--sparse=always", "--reflink=auto", raw, copy], writes=copy, cancel=cancel)
-        copy.chmod(0o600)
-    image = f"{copy}?offset={volume.partition.offset}"
-    result = run_tool(["e2fsck", "-f", "-y", image], writes=copy, check=False, cancel=cancel)
+        return raw, volume
+    # Alone, because e2fsck forgets an offset when it opens the file again after the journal.
+    copy = scratch / f"partition-{volume.partition.number}.raw"
+    skip = f"skip={volume.partition.offset}"
+    words = ["dd", f"if={raw}", f"of={copy}", "bs=4M", skip, f"count={volume.partition.size_bytes}"]
+    words += ["iflag=skip_bytes,count_bytes,fullblock", "conv=sparse", "status=none"]
+    run_tool(words, writes=copy, cancel=cancel)
+    os.truncate(copy, volume.partition.size_bytes)
+    result = run_tool(["e2fsck", "-f", "-y", copy], writes=copy, check=False, cancel=cancel)
     if result.returncode & ~3:
-        tail = result.text[-500:]
-        raise ProgramError(
-            f"the file system in partition {volume.partition.number} cannot be repaired: {tail}",
-            argv=result.argv,
-            returncode=result.returncode,
-            tail=tail,
+        raise CorruptError(
+            f"the file system in partition {volume.partition.number} cannot be repaired:"
+            f" {proc.last_lines(result.text, 3)}",
+            hint="start and shut down the machine it comes from, then copy its disk again",
         )
-    return copy
+    return copy, replace(volume, partition=replace(volume.partition, offset=0))
 
 
 def _arguments(raw: Path, volume: Volume, target: Path) -> dict[str, object]:

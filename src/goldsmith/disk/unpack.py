@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import tempfile
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def _mount(disk: Path, volume: Volume, place: Path) -> str | None:
 
 
 def dump_ext(disk: Path, offset: int, target: Path, scratch: Path) -> None:
+    """Copy all of the ext4 at `offset` into `target` unmounted; a file with two names becomes two files."""
     image = f"{disk}?offset={offset}"
     result = run_tool(["debugfs", "-f", "-", image], input=_command("rdump", "/", str(target)), writes=target)
     raise_if_full(result.error_text, target)
@@ -70,19 +72,40 @@ def dump_ext(disk: Path, offset: int, target: Path, scratch: Path) -> None:
         raise CorruptError(
             f"the file system at {offset} of {disk} cannot be read: {result.error_text.strip()}"
         )
-    inodes = ext4.inodes_with_attributes(disk, offset)
+    _restore(disk, offset, target, scratch)
+
+
+def _restore(disk: Path, offset: int, target: Path, scratch: Path) -> None:
+    """Give what debugfs has written the rest: setuid bits, times of symbolic links, attributes."""
+    image = f"{disk}?offset={offset}"
+    inodes = {
+        inode.number: inode
+        for inode in ext4.read_inodes(disk, offset)
+        if inode.has_attributes or stat.S_ISLNK(inode.mode) or inode.mode & (stat.S_ISUID | stat.S_ISGID)
+    }
     if not inodes:
         return
     numbers = [str(number) for number in inodes]
     names = run_tool(["debugfs", "-f", "-", image], input=_command("ncheck", *numbers), writes=target).text
     for number, path in _INODE_PATH.findall(names):
-        listed = run_tool(["debugfs", "-R", f"ea_list <{number}>", image], writes=target).text
-        for attribute in _ATTRIBUTE_NAME.findall(listed):
-            if is_kept_attribute(attribute):
-                value = scratch / "value"
-                words = ("ea_get", "-f", str(value), f"<{number}>", attribute)
-                run_tool(["debugfs", "-f", "-", image], input=_command(*words), writes=target)
-                os.setxattr(target / path.lstrip("/"), attribute, value.read_bytes(), follow_symlinks=False)
+        inode, place = inodes[int(number)], target / path.lstrip("/")
+        if not place.is_symlink() and not place.exists():
+            continue
+        if stat.S_ISLNK(inode.mode):
+            os.utime(place, (inode.mtime, inode.mtime), follow_symlinks=False)
+        else:
+            place.chmod(stat.S_IMODE(inode.mode))
+        if inode.has_attributes:
+            _restore_attributes(image, number, place, scratch / "value")
+
+
+def _restore_attributes(image: str, number: str, place: Path, value: Path) -> None:
+    listed = run_tool(["debugfs", "-R", f"ea_list <{number}>", image], writes=value).text
+    for name in _ATTRIBUTE_NAME.findall(listed):
+        if is_kept_attribute(name):
+            words = ("ea_get", "-f", str(value), f"<{number}>", name)
+            run_tool(["debugfs", "-f", "-", image], input=_command(*words), writes=value)
+            os.setxattr(place, name, value.read_bytes(), follow_symlinks=False)
 
 
 def _command(*words: str) -> bytes:

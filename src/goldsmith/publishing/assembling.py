@@ -1,5 +1,6 @@
 """From the sealed root to a disk and its bill of materials, both read from the same merged tree."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from goldsmith.kernel.cancel import Cancel
 from goldsmith.kernel.errors import CorruptError, Error
 from goldsmith.kernel.files import write_atomic
 from goldsmith.kernel.ids import parse_resource_id
-from goldsmith.kernel.json import canonical
+from goldsmith.kernel.json import JsonObject, canonical
 from goldsmith.marketplace.lock import read_lock
 from goldsmith.marketplace.model import Capture
 from goldsmith.publishing.bases import recapture_hint
@@ -124,8 +125,8 @@ def read_sbom(
     disk_digest: str,
     work: Path,
     cancel: Cancel,
-) -> bytes:
-    """The SPDX document of the sealed root, made by a program that sees it mounted read-only.
+) -> tuple[bytes, JsonObject]:
+    """The SPDX document of the sealed root, made by a program that sees it mounted read-only; and its counts.
 
     Raises CorruptError, UnsupportedError or InvalidInputError as the reader says.
     """
@@ -155,7 +156,8 @@ def read_sbom(
     )
     if done.returncode != 0:
         raise _sbom_error(done)
-    return out.read_bytes()
+    counts: JsonObject = json.loads(done.stdout)
+    return out.read_bytes(), counts
 
 
 def describe_steps(base: Capture, planned: Sequence[tuple[PlannedStep, Layer]]) -> tuple[Step, ...]:

@@ -305,7 +305,7 @@ class _Build:
         def work(_: Callable[[str], None]) -> StageNote:
             boot = layers.find(assembled["bootLayer"])
             full = Root(base=root.base, layers=(*root.layers, *([boot] if boot else [])))
-            document = assembling.read_sbom(
+            document, counts = assembling.read_sbom(
                 self._shop,
                 layers,
                 full,
@@ -316,8 +316,8 @@ class _Build:
                 cancel=self.cancel,
             )
             write_atomic(self._artifact(plan, ArtifactKind.SBOM), document)
-            count = document.count(b'"pkg:deb/') // 2
-            return StageNote(value={"digest": digest.of_bytes(document)}, text=f"{count} packages")
+            text = f"{counts['packages']} packages, {counts['debHashes']} with the hash of their .deb"
+            return StageNote(value={"digest": digest.of_bytes(document)}, text=text)
 
         value: JsonObject = self._stage("sbom", "bill of materials", work)
         return value
