@@ -6,9 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -43,26 +41,20 @@ properties:
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/goldsmith"
 DEFINITION = f"{GROUP}/providers/Microsoft.Compute/galleries/golden/images/killed"
 
-# Seconds after a stage has begun: thirty instants in all, the last stages too.
+# Seconds after a stage has begun. More than thirty, because a stage may end before its later instants.
 INSTANTS: list[tuple[str, tuple[float, ...]]] = [
     ("capture", (0.0, 0.1)),
-    ("step-1", (0.0, 0.2, 0.4)),
-    ("step-2", (0.0, 0.05)),
-    ("step-3", (0.0, 0.3, 0.5)),
-    ("step-4", (0.0, 0.05)),
-    ("step-5", (0.0, 0.2)),
-    ("assemble", (0.0, 0.5, 1.0, 2.0)),
-    ("sbom", (0.0, 0.4, 0.8)),
-    ("validate", (0.0, 2.0, 8.0)),
+    ("step-1", (0.0, 0.15, 0.3, 0.45)),
+    ("step-2", (0.0, 0.02)),
+    ("step-3", (0.0, 0.15, 0.3, 0.45)),
+    ("step-4", (0.0, 0.02)),
+    ("step-5", (0.0, 0.1, 0.2)),
+    ("assemble", (0.0, 0.4, 0.8, 1.2, 1.6, 2.0)),
+    ("sbom", (0.0, 0.3, 0.6, 0.9)),
+    ("validate", (0.0, 0.5, 2.0, 8.0)),
     ("sign", (0.0, 0.01)),
-    ("publish", (0.0, 0.3, 0.8, 1.5)),
+    ("publish", (0.0, 0.2, 0.4, 0.8, 1.2, 1.6)),
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kill:
-    stage: str
-    seconds: float
 
 
 def test_thirty_kills_leave_nothing_behind_and_the_end_is_right(world: World, tmp_path: Path) -> None:
@@ -75,11 +67,14 @@ def test_thirty_kills_leave_nothing_behind_and_the_end_is_right(world: World, tm
         *("gallery", "definition", "create", "golden/killed"),
         *("--publisher", "p", "--offer", "o", "--sku", "s", "--feature", "SecurityType=TrustedLaunch"),
     )
-    kills = [Kill(stage=stage, seconds=s) for stage, instants in INSTANTS for s in instants]
-    assert len(kills) == 30
-    done = sum(killed_at(mine, template, kill) for kill in kills)
-    # A stage may end before its instant comes; then the build was killed in the one after it, or was done.
-    assert done >= 25, f"only {done} of 30 kills met a running build"
+    watched = Watched()
+    kills = 0
+    for stage, instants in INSTANTS:
+        for seconds in instants:
+            if stage not in watched.finished:
+                killed_at(mine, template, watched, stage=stage, seconds=seconds)
+                kills += 1
+    assert kills >= 30, f"the build was too fast for more than {kills} kills"
 
     ended = mine.run("image", "build", template, "--json")
     summary = ended.summary
@@ -95,50 +90,48 @@ def test_thirty_kills_leave_nothing_behind_and_the_end_is_right(world: World, tm
     assert leftovers == []
 
 
-def killed_at(world: World, template: Path, kill: Kill) -> bool:
-    """Build, kill at the instant, and look at what is left; False when the build was done before it."""
+class Watched:
+    """What the events of all runs so far have told: a build's events are numbered through all its runs."""
+
+    def __init__(self) -> None:
+        self.finished: set[str] = set()
+        self.newest = 0
+
+    def begins(self, line: str, stage: str) -> bool:
+        """Take in an event; True when it says that `stage` begins, now and not in an earlier run."""
+        if not line.startswith('{"seq"'):
+            return False
+        event = json.loads(line)
+        is_new, self.newest = event["seq"] > self.newest, max(event["seq"], self.newest)
+        if event["event"] == "stage.finished":
+            self.finished.add(event["stage"])
+        return is_new and event["event"] == "stage.started" and event["stage"] == stage
+
+
+def killed_at(world: World, template: Path, watched: Watched, *, stage: str, seconds: float) -> None:
+    """Build, kill `seconds` after `stage` has begun, and look at what is left."""
     process = world.start("image", "build", template, "--json")
-    lines: SimpleQueue[str | None] = SimpleQueue()
+    assert process.stdout is not None
+    began = threading.Event()
 
     def read() -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            lines.put(line)
-        lines.put(None)
+            if watched.begins(line, stage):
+                began.set()
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    met = wait_for_stage(lines, kill.stage)
-    if met:
-        time.sleep(kill.seconds)
-    running = process.poll() is None
+    end = time.monotonic() + 900
+    while not began.wait(0.01) and process.poll() is None and time.monotonic() < end:
+        pass
+    assert began.is_set(), f"stage {stage} never began: {process.poll()}"
+    time.sleep(seconds)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(60)
     reader.join(60)
     assert_nothing_left(world.state)
     assert_gallery_holds_whole_versions_only(world)
-    return running
-
-
-def wait_for_stage(lines: "SimpleQueue[str | None]", stage: str) -> bool:
-    """True at the newest beginning of the stage: events of a finished run of it are passed over."""
-    end = time.monotonic() + 600
-    begun = False
-    while time.monotonic() < end:
-        try:
-            line = lines.get(timeout=0.15 if begun else 60)
-        except Empty:
-            return begun
-        if line is None:
-            return False
-        if not line.startswith('{"seq"'):
-            return False
-        event = json.loads(line)
-        if event.get("stage") == stage:
-            begun = event["event"] in ("stage.started", "stage.note")
-        elif begun and event["event"] == "stage.started":
-            return True
-    raise AssertionError(f"stage {stage} never began")
 
 
 def assert_nothing_left(state: Path) -> None:

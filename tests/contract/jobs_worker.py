@@ -33,22 +33,22 @@ def note(path: str, text: str) -> None:
 
 
 def five_steps(context: JobContext, arguments: JsonObject) -> JsonObject:
-    """Adds up what its steps give; kills its own process at `kill_at` ("3 before", "3 after"), once."""
+    """Adds up what its steps give; each kills its own process once, "before" or "after" work (`kill`)."""
     log = arguments["log"]
 
     def work(number: int) -> int:
         note(log, f"begin {number}")
         context.emit("begun", step=number)
-        die(f"{number} before")
+        die(number, "before")
         time.sleep(arguments.get("step_seconds", 0.0))
         context.emit("done", step=number)
         note(log, f"end {number}")
-        die(f"{number} after")
+        die(number, "after")
         return number
 
-    def die(at: str) -> None:
-        marker = Path(log + ".killed")
-        if arguments.get("kill_at") == at and not marker.exists():
+    def die(number: int, when: str) -> None:
+        marker = Path(f"{log}.killed-{number}")
+        if arguments.get("kill") == when and not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -38,6 +38,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "etc/fstab").write_text("# none\n")
     (root / "boot").mkdir()
     (root / "srv/link").symlink_to("/etc/os-release")
+    (root / "srv").chmod(0o1777)
+    os.link(root / "srv/own", root / "second-name")
     os.chown(root / "srv/own", 1000, 1001)
     (root / "srv/own").chmod(0o6755)
     os.setxattr(root / 'srv/a b/it\'s "q"', "security.capability", CAPABILITY)

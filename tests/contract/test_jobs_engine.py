@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.contract.jobs_fixtures import PATIENCE_SECONDS, eventually, lines, url
-from tests.contract.jobs_worker import FAST, KINDS
 
 from goldsmith.jobs.context import JobContext
 from goldsmith.jobs.database import open_database
@@ -18,6 +16,8 @@ from goldsmith.jobs.engine import JobEngine, WorkerSettings
 from goldsmith.jobs.model import JobState
 from goldsmith.kernel.errors import ConflictError, NotFoundError
 from goldsmith.kernel.json import JsonObject
+from tests.contract.jobs_fixtures import PATIENCE_SECONDS, eventually, lines, url
+from tests.contract.jobs_worker import FAST, KINDS
 
 __all__ = ["url"]
 

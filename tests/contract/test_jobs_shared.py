@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.contract.jobs_fixtures import WorkerProcess, Workers, eventually, lines
-from tests.contract.jobs_worker import FAST, KINDS
 
 from goldsmith.jobs.database import open_database
 from goldsmith.jobs.engine import JobEngine
 from goldsmith.jobs.model import JobState
+from tests.contract.jobs_fixtures import WorkerProcess, Workers, eventually, lines
+from tests.contract.jobs_worker import FAST, KINDS
 
 
 @pytest.fixture

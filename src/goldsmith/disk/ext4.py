@@ -114,6 +114,7 @@ class Inode:
     number: int
     mode: int
     mtime: int
+    link_count: int
     has_attributes: bool
 
 
@@ -126,9 +127,16 @@ def read_inodes(path: Path, offset: int) -> Iterator[Inode]:
         for first, _, table in _inode_tables(disk, block, offset):
             for number, start in enumerate(range(0, len(table), block.inode_bytes), first):
                 inode = table[start : start + block.inode_bytes]
-                if inode[0x1A:0x1C] != bytes(2):
-                    mode, mtime = struct.unpack_from("<H", inode)[0], struct.unpack_from("<I", inode, 0x10)[0]
-                    yield Inode(number=number, mode=mode, mtime=mtime, has_attributes=_has_attributes(inode))
+                mode, mtime = struct.unpack_from("<H14xI", inode)
+                link_count: int = struct.unpack_from("<H", inode, 0x1A)[0]
+                if link_count:
+                    yield Inode(
+                        number=number,
+                        mode=mode,
+                        mtime=mtime,
+                        link_count=link_count,
+                        has_attributes=_has_attributes(inode),
+                    )
 
 
 def crc32c(register: int, data: bytes) -> int:

@@ -19,7 +19,7 @@ _ENTRY_BYTES = 128
 _TABLE_SECTORS = _ENTRY_COUNT * _ENTRY_BYTES // SECTOR_BYTES
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ72s")
-_NAME_UNITS = 36
+_NAME_BYTES = 72
 
 TYPE_ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 # The Discoverable Partitions Specification.
@@ -108,9 +108,10 @@ def _table(partitions: Sequence[Partition], sectors: int) -> bytes:
     end = 2 + _TABLE_SECTORS
     last_usable = sectors - 2 - _TABLE_SECTORS
     for partition in sorted(partitions, key=lambda item: item.offset):
-        if partition.type is None or partition.id is None or len(partition.name) > _NAME_UNITS:
+        name = partition.name.encode("utf-16-le")
+        if partition.type is None or partition.id is None or len(name) > _NAME_BYTES:
             raise InvalidInputError(
-                f"partition {partition.number} needs a type, an id, a name of at most {_NAME_UNITS} letters"
+                f"partition {partition.number} needs a type, an id and a name of at most 36 letters"
             )
         first, rest = divmod(partition.offset, SECTOR_BYTES)
         count, odd = divmod(partition.size_bytes, SECTOR_BYTES)
@@ -128,7 +129,7 @@ def _table(partitions: Sequence[Partition], sectors: int) -> bytes:
             first,
             first + count - 1,
             0,
-            partition.name.encode("utf-16-le"),
+            name,
         )
     return bytes(table)
 

@@ -18,6 +18,7 @@ _MOUNT_OPTIONS = {
     FileSystem.XFS: "ro,norecovery,nouuid",
     FileSystem.BTRFS: "ro",
 }
+_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _ATTRIBUTE_NAME = re.compile(r"^\s+([a-z]+\.[^\s(]+) \(\d+\)", re.MULTILINE)
 _INODE_PATH = re.compile(r"^(\d+)\s+(/.*)$", re.MULTILINE)
 
@@ -64,7 +65,7 @@ def _mount(disk: Path, volume: Volume, place: Path) -> str | None:
 
 
 def dump_ext(disk: Path, offset: int, target: Path, scratch: Path) -> None:
-    """Copy all of the ext4 at `offset` into `target` unmounted; a file with two names becomes two files."""
+    """Copy all of the ext4 at `offset` into `target` without mounting it; device nodes are left out."""
     image = f"{disk}?offset={offset}"
     result = run_tool(["debugfs", "-f", "-", image], input=_command("rdump", "/", str(target)), writes=target)
     raise_if_full(result.error_text, target)
@@ -76,20 +77,27 @@ def dump_ext(disk: Path, offset: int, target: Path, scratch: Path) -> None:
 
 
 def _restore(disk: Path, offset: int, target: Path, scratch: Path) -> None:
-    """Give what debugfs has written the rest: setuid bits, times of symbolic links, attributes."""
+    """Give what debugfs has written the rest: special bits, times of links, second names, attributes."""
     image = f"{disk}?offset={offset}"
     inodes = {
         inode.number: inode
         for inode in ext4.read_inodes(disk, offset)
-        if inode.has_attributes or stat.S_ISLNK(inode.mode) or inode.mode & (stat.S_ISUID | stat.S_ISGID)
+        if inode.has_attributes
+        or inode.mode & _SPECIAL_BITS
+        or stat.S_ISLNK(inode.mode)
+        or (stat.S_ISREG(inode.mode) and inode.link_count > 1)
     }
     if not inodes:
         return
     numbers = [str(number) for number in inodes]
     names = run_tool(["debugfs", "-f", "-", image], input=_command("ncheck", *numbers), writes=target).text
+    first: dict[str, Path] = {}
     for number, path in _INODE_PATH.findall(names):
         inode, place = inodes[int(number)], target / path.lstrip("/")
         if not place.is_symlink() and not place.exists():
+            continue
+        if stat.S_ISREG(inode.mode) and first.setdefault(number, place) != place:
+            _link(first[number], place)
             continue
         if stat.S_ISLNK(inode.mode):
             os.utime(place, (inode.mtime, inode.mtime), follow_symlinks=False)
@@ -97,6 +105,13 @@ def _restore(disk: Path, offset: int, target: Path, scratch: Path) -> None:
             place.chmod(stat.S_IMODE(inode.mode))
         if inode.has_attributes:
             _restore_attributes(image, number, place, scratch / "value")
+
+
+def _link(first: Path, place: Path) -> None:
+    status = place.parent.stat()
+    place.unlink()
+    os.link(first, place)
+    os.utime(place.parent, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _restore_attributes(image: str, number: str, place: Path, value: Path) -> None:

@@ -162,11 +162,13 @@ class JobEngine:
         """Stop being a worker; unfinished jobs stay for the next. Looking at jobs goes on working."""
         if self._running is None:
             return
-        self._running.stop(grace_seconds=self._settings.grace_seconds)
-        self._running = None
-        if self._shared:
-            self._heartbeats.leave(self._executor_id)
-        _one_worker.release()
+        running, self._running = self._running, None
+        try:
+            running.stop(grace_seconds=self._settings.grace_seconds)
+            if self._shared:
+                self._heartbeats.leave(self._executor_id)
+        finally:
+            _one_worker.release()
 
     def close(self) -> None:
         """Stops, and closes the database."""
