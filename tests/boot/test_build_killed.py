@@ -105,7 +105,7 @@ class Watched:
         is_new, self.newest = event["seq"] > self.newest, max(event["seq"], self.newest)
         if event["event"] == "stage.finished":
             self.finished.add(event["stage"])
-        return is_new and event["event"] == "stage.started" and event["stage"] == stage
+        return bool(is_new and event["event"] == "stage.started" and event["stage"] == stage)
 
 
 def killed_at(world: World, template: Path, watched: Watched, *, stage: str, seconds: float) -> None:
