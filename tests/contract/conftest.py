@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from tests.servers import MissingServerError, S3Server, postgres_database, postgres_server, s3_server
 
 

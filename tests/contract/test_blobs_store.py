@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.servers import S3Server
 
 from goldsmith.blobs.chunks import MAX_BYTES
 from goldsmith.blobs.commit import CLAIMS, MARKER, PacksGoneError, commit
@@ -35,6 +34,7 @@ from goldsmith.kernel.errors import (
 )
 from goldsmith.kernel.ids import RandomIds
 from goldsmith.kernel.proc import in_private_namespace, run
+from tests.servers import S3Server
 
 TIMEOUT_SECONDS = 300
 MIB = 1 << 20
