@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 T ?= tests
 TEMPLATE ?= examples/hardened.yaml
+# Capturing a base and customising it need root, or a user with a range of subordinate ids.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 .DEFAULT_GOAL := help
 
 .PHONY: help run test lint fmt boot bench docs ci setup setup-dev clean
@@ -12,7 +14,7 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
 
 run: setup ## build, boot-test, sign and publish examples/hardened.yaml (TEMPLATE=... for another one)
-	@$(BIN)/goldsmith image build $(TEMPLATE) --create-definition
+	@$(AS_ROOT) $(BIN)/goldsmith image build $(TEMPLATE) --create-definition
 
 setup: ## install what is missing: OS packages with apt, the virtual environment
 	@VENV=$(VENV) sh scripts/setup.sh run

@@ -103,6 +103,9 @@ def _build(app: App, request: BuildRequest, *, as_json: bool, plain: bool) -> No
         click.echo(f"this very build is under way as job {job.id}; following it", err=True)
     ended = follow(app, job, as_json=as_json, plain=plain)
     assert ended.result is not None
+    if request.template.validate.source_validation_only:
+        _tell_source(ended.result, as_json=as_json)
+        return
     if request.rebuild:
         _tell_rebuild(ended.result, as_json=as_json)
         return
@@ -111,6 +114,13 @@ def _build(app: App, request: BuildRequest, *, as_json: bool, plain: bool) -> No
         print_json(facts)
     else:
         print_summary(facts)
+
+
+def _tell_source(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"the source {result['source']} passed; nothing was customised or published")
 
 
 def _tell_rebuild(result: dict[str, Any], *, as_json: bool) -> None:
@@ -174,10 +184,10 @@ def shell(build: str | None, script: str | None) -> None:
 
     app = App()
     record = service.failed_build(app.workshop, build)
-    argv, what = service.shell_argv(app.workshop, record)
-    click.echo(f"entering {what}; what is changed here is not used by the build", err=True)
-    if script is not None:
-        sys.exit(subprocess.run(argv, input=script.encode(), check=False).returncode)
+    command = ("/bin/sh", "-c", script) if script is not None else ()
+    argv, what = service.shell_argv(app.workshop, record, command=command)
+    if script is None:
+        click.echo(f"entering {what}; what is changed here is not used by the build", err=True)
     sys.exit(subprocess.run(argv, check=False).returncode)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from goldsmith.cli.output import print_error
-from goldsmith.kernel.errors import CanceledError, Error
+from goldsmith.kernel.errors import CanceledError, Error, NoSpaceError
 
 EXIT_ERROR = 1
 EXIT_CANCELED = 130
@@ -78,3 +78,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         os._exit(EXIT_ERROR)
+    except Exception as error:
+        # A full disk is met anywhere, first of all by SQLite, whose errors are not loaded here to be named.
+        if not any(words in str(error) for words in ("database or disk is full", "No space left on device")):
+            raise
+        hint = "free some room or point GOLDSMITH_STATE at another disk, then run it again"
+        full = NoSpaceError(f"no room left for the state directory: {error}", hint=hint)
+        print_error(full, as_json="--json" in words)
+        sys.exit(EXIT_ERROR)

@@ -87,9 +87,7 @@ def print_summary(facts: JsonObject) -> None:
         f", {size_text(facts['usedBytes'])} used" if facts["usedBytes"] else ""
     )
     phases = "  ".join(f"{name} {seconds_text(seconds)}" for name, seconds in facts["bootSeconds"].items())
-    regions = "\n".join(
-        f"{region['name']}: {region['evidence']}" for region in facts["regions"]
-    )
+    regions = "\n".join(f"{region['name']}: {region['evidence']}" for region in facts["regions"])
     click.echo()
     print_facts(
         [

@@ -190,16 +190,23 @@ class LayerStore:
                 lock.release()
         return removed
 
-    def shell_argv(self, *, base: Path, parents: Sequence[Layer], upper: Path, epoch: int = 0) -> list[str]:
-        """What to execute on a terminal to enter a merged root by hand; changes go to `upper`.
+    def shell_argv(
+        self,
+        *,
+        base: Path,
+        parents: Sequence[Layer],
+        upper: Path,
+        epoch: int = 0,
+        command: Sequence[str] = (),
+    ) -> list[str]:
+        """What to execute on a terminal to enter a merged root by hand, or to run `command` in it.
 
-        For a failed step that is `StepFailedError.kept / "diff"`.
+        Changes go to `upper` (`StepFailedError.kept` with `/diff`).
         """
         scratch = upper.parent / "scratch"
         scratch.mkdir(exist_ok=True)
-        return self._sandbox.shell_argv(
-            View(lowers=_lowers(base, parents), upper=upper, scratch=scratch), epoch=epoch
-        )
+        view = View(lowers=_lowers(base, parents), upper=upper, scratch=scratch)
+        return self._sandbox.shell_argv(view, epoch=epoch, command=command)
 
     def with_root(
         self,

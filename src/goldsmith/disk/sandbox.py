@@ -57,8 +57,8 @@ class Sandbox(Protocol):
         """Run a program of the host with the merged root mounted: `{root}` in `argv`, and $GOLDSMITH_ROOT."""
         ...
 
-    def shell_argv(self, view: View, *, epoch: int) -> list[str]:
-        """What to execute on a terminal to look around (and change `view.upper`) by hand."""
+    def shell_argv(self, view: View, *, epoch: int, command: Sequence[str] = ()) -> list[str]:
+        """What to execute on a terminal to look around (and change `view.upper`), or to run `command`."""
         ...
 
     def call(self, operation: str, arguments: JsonObject, *, cancel: Cancel | None = None) -> JsonObject:
@@ -126,12 +126,16 @@ class LinuxSandbox:
         request = {**self._view_request(view), "do": "host", "argv": [str(word) for word in argv]}
         return self._run(request, timeout_seconds=timeout_seconds, cancel=cancel)
 
-    def shell_argv(self, view: View, *, epoch: int) -> list[str]:
-        command = StepCommand(
-            argv=("/bin/sh", "-c", "if [ -x /bin/bash ]; then exec /bin/bash -i; else exec /bin/sh -i; fi"),
-            environment={"TERM": os.environ.get("TERM", "dumb")},
+    def shell_argv(self, view: View, *, epoch: int, command: Sequence[str] = ()) -> list[str]:
+        interactive = (
+            "/bin/sh",
+            "-c",
+            "if [ -x /bin/bash ]; then exec /bin/bash -i; else exec /bin/sh -i; fi",
         )
-        return self._argv(self._step_request(view, command, epoch))
+        step = StepCommand(
+            argv=tuple(command) or interactive, environment={"TERM": os.environ.get("TERM", "dumb")}
+        )
+        return self._argv(self._step_request(view, step, epoch))
 
     def call(self, operation: str, arguments: JsonObject, *, cancel: Cancel | None = None) -> JsonObject:
         if not self._user:

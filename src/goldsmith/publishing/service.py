@@ -1,5 +1,6 @@
 """Use cases of image builds: start one or join the one that runs, explain, resume, look inside."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -153,7 +154,9 @@ def failed_build(workshop: Workshop, reference: str | None) -> BuildRecord:
     return record
 
 
-def shell_argv(workshop: Workshop, record: BuildRecord) -> tuple[list[str], str]:
+def shell_argv(
+    workshop: Workshop, record: BuildRecord, *, command: Sequence[str] = ()
+) -> tuple[list[str], str]:
     """The command that enters the root as the failed step left it, and a line saying which step that is.
 
     Raises InvalidInputError when the build failed in no step, or its state was cleaned away.
@@ -178,7 +181,7 @@ def shell_argv(workshop: Workshop, record: BuildRecord) -> tuple[list[str], str]
             )
         parents.append(layer)
     base = base_of(workshop, record.plan)
-    argv = layers.shell_argv(base=base.root, parents=parents, upper=upper, epoch=base.epoch)
+    argv = layers.shell_argv(base=base.root, parents=parents, upper=upper, epoch=base.epoch, command=command)
     return argv, f"step {failure.index} ({failure.name}) of {record.plan.template_name}, as it failed"
 
 
