@@ -20,7 +20,7 @@ def command() -> None:
     """Build golden images from templates, and look at what was built."""
 
 
-@command.command()
+@command.command(short_help="build an image from a template")
 @click.argument("template", type=click.Path(path_type=Path))
 @click.option(
     "--date", "date_option", metavar="YYYY-MM-DD", help="The date the build declares (default: today)."
@@ -59,7 +59,7 @@ def build(
     _build(app, request, as_json=as_json, plain=plain)
 
 
-@command.command()
+@command.command(short_help="go on with a failed build")
 @click.argument("build", required=False, metavar="[TEMPLATE|BUILD]", shell_complete=options.complete_build)
 @options.progress
 def resume(build: str | None, as_json: bool, plain: bool) -> None:
@@ -130,7 +130,7 @@ def _tell_rebuild(result: dict[str, Any], *, as_json: bool) -> None:
         click.echo(f"reproduced: every step ran again and gave the same disk {result['diskDigest']}")
 
 
-@command.command()
+@command.command(short_help="which layers would be reused, and why")
 @click.argument("template", type=click.Path(path_type=Path))
 @options.json_output
 def explain(template: Path, as_json: bool) -> None:
@@ -173,7 +173,7 @@ def explain(template: Path, as_json: bool) -> None:
     print_table(("step", "name", "layer", "why"), rows, empty="the template has no steps")
 
 
-@command.command()
+@command.command(short_help="enter the root of a failed step")
 @click.argument("build", required=False, metavar="[TEMPLATE|BUILD]", shell_complete=options.complete_build)
 @click.option("--command", "script", metavar="SCRIPT", help="Run this instead of an interactive shell.")
 def shell(build: str | None, script: str | None) -> None:
@@ -191,7 +191,7 @@ def shell(build: str | None, script: str | None) -> None:
     sys.exit(subprocess.run(argv, check=False).returncode)
 
 
-@command.command("list")
+@command.command("list", short_help="builds, newest first")
 @click.option("--template", "template_name", metavar="NAME", help="Only builds of this template.")
 @options.json_output
 def list_(template_name: str | None, as_json: bool) -> None:
@@ -222,7 +222,7 @@ def list_(template_name: str | None, as_json: bool) -> None:
     )
 
 
-@command.command()
+@command.command(short_help="one build: steps, outcome, logs")
 @click.argument("build", metavar="TEMPLATE|BUILD", shell_complete=options.complete_build)
 @options.json_output
 def show(build: str, as_json: bool) -> None:
@@ -288,7 +288,7 @@ def _record_json(record: BuildRecord) -> dict[str, Any]:
     }
 
 
-@command.command()
+@command.command(short_help="the logs of a build's steps")
 @click.argument("build", required=False, metavar="[TEMPLATE|BUILD]", shell_complete=options.complete_build)
 @click.option("--step", type=int, metavar="N", help="Only the log of this step.")
 def logs(build: str | None, step: int | None) -> None:
@@ -349,7 +349,7 @@ def verify(
         raise Error(f"{version} is not what was signed", code="VerificationFailed")
 
 
-@command.command()
+@command.command(short_help="start a version and log in")
 @click.argument("version", metavar="VERSION", shell_complete=options.complete_version)
 @click.option("--command", "script", metavar="SCRIPT", help="Run this in the machine, print it, and stop.")
 @click.option("--memory", default=1024, show_default=True, metavar="MIB", help="Memory of the machine.")
@@ -366,7 +366,7 @@ def boot(version: str, script: str | None, memory: int, cpus: int, region: str |
     boot_version(App(), version, region=region, script=script, memory_mib=memory, cpus=cpus, as_json=as_json)
 
 
-@command.command()
+@command.command(short_help="what is inside a version")
 @click.argument("version", metavar="VERSION", shell_complete=options.complete_version)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the SPDX document to this file.")
 @options.region
@@ -393,7 +393,7 @@ def sbom(version: str, output: Path | None, region: str | None, as_json: bool) -
         print_table(("package", "version", "architecture", "source"), table, empty="no packages")
 
 
-@command.command()
+@command.command(short_help="free room")
 @click.option("--keep", default=3, show_default=True, help="Sealed disks to keep in the cache.")
 @options.json_output
 def clean(keep: int, as_json: bool) -> None:

@@ -83,6 +83,6 @@ def main(arguments: list[str] | None = None) -> None:
         if not any(words in str(error) for words in ("database or disk is full", "No space left on device")):
             raise
         hint = "free some room or point GOLDSMITH_STATE at another disk, then run it again"
-        full = NoSpaceError(f"no room left for the state directory: {error}", hint=hint)
+        full = NoSpaceError(f"no room left for the state directory: {str(error).splitlines()[0]}", hint=hint)
         print_error(full, as_json="--json" in words)
         sys.exit(EXIT_ERROR)

@@ -119,16 +119,16 @@ def live_view() -> Iterator[OnEvent]:
     lock = threading.Lock()
     started = time.time()
 
-    def draw() -> Group:
+    def drawn() -> Group:
         with lock:
             now = time.time()
-            return _draw(view, now=now, elapsed=now - started, lines=max(8, console.height - 2))
+            return draw(view, now=now, elapsed=now - started, lines=max(8, console.height - 2))
 
     def feed(event: JobEvent) -> None:
         with lock:
             view.feed(event, now=event.at.timestamp())
 
-    with Live(console=console, get_renderable=draw, refresh_per_second=_REFRESH_PER_SECOND):
+    with Live(console=console, get_renderable=drawn, refresh_per_second=_REFRESH_PER_SECOND):
         yield feed
 
 
@@ -141,7 +141,8 @@ _MARKS = {
 }
 
 
-def _draw(view: BuildView, *, now: float, elapsed: float, lines: int) -> Group:
+def draw(view: BuildView, *, now: float, elapsed: float, lines: int) -> Group:
+    """The view as it stands at `now`, in at most about `lines` lines."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
     table.add_column(no_wrap=True)

@@ -539,7 +539,7 @@ class _Build:
         target = parse_resource_id(plan.definition_id)
         self._context.emit(
             "build.started",
-            title=f"{'/'.join(target.names)}/{plan.version} from {plan.base_urn} (build {plan.build_id})",
+            title=f"{'/'.join(target.names)}/{plan.version}, build {plan.build_id}",
             build_id=plan.build_id,
             version=plan.version,
             definition=plan.definition_id,
@@ -633,13 +633,17 @@ class _Build:
 
     def _validation_error(self, validated: JsonObject) -> ValidationError:
         failures = validated["failures"]
-        first = failures[0]
         record = self._current()
-        brought = f"; brought in by {first['broughtBy']}" if first["broughtBy"] else ""
+        told = [
+            (
+                item["name"],
+                item["message"] + (f"; brought in by {item['broughtBy']}" if item["broughtBy"] else ""),
+            )
+            for item in failures
+        ]
         return ValidationError(
-            f"validation failed: {first['name']}: {first['message']}{brought}",
-            details=[(item["name"], item["message"]) for item in failures]
-            + [("evidence", str(self._directory(record.plan) / "evidence"))],
+            f"validation failed: {': '.join(told[0])}",
+            details=[*told, ("evidence", str(self._directory(record.plan) / "evidence"))],
             hint=f"repair the step, then: goldsmith image resume {self._request.name}",
         )
 
