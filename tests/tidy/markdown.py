@@ -59,18 +59,24 @@ def blocks(text: str) -> Iterator[Block]:
 def commands(block: Block, program: str) -> Iterator[tuple[str, ...]]:
     """The words after `program` wherever it is run; in a block with `$ ` prompts only those lines count."""
     prompted = any(line.startswith("$ ") for line in block.lines)
-    lines = [line[2:] for line in block.lines if line.startswith("$ ")] if prompted else block.lines
-    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
+    text = "\n".join(block.lines).replace("\\\n", " ").replace("\n> ", " ")
+    for line in text.splitlines():
+        if prompted:
+            if not line.startswith("$ "):
+                continue
+            line = line[2:]
         if program in line:
-            yield from _runs(line, program)
+            yield from _runs(line, program, is_command=prompted)
 
 
-def _runs(line: str, program: str) -> Iterator[tuple[str, ...]]:
+def _runs(line: str, program: str, *, is_command: bool) -> Iterator[tuple[str, ...]]:
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     try:
         words = list(lexer)
     except ValueError:
+        if is_command:
+            raise
         return  # output that happens to hold a quote
     run: list[str] = []
     for word in [*words, ";"]:

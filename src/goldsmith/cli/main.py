@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import signal
 import sys
 from typing import Any
@@ -80,7 +81,10 @@ def main(arguments: list[str] | None = None) -> None:
         os._exit(EXIT_ERROR)
     except Exception as error:
         # A full disk is met anywhere, first of all by SQLite, whose errors are not loaded here to be named.
-        if not any(words in str(error) for words in ("database or disk is full", "No space left on device")):
+        from goldsmith.settings import state_directory
+
+        told = any(text in str(error) for text in ("database or disk is full", "No space left on device"))
+        if not told and shutil.disk_usage(state_directory(os.environ)).free >= 1 << 20:
             raise
         hint = "free some room or point GOLDSMITH_STATE at another disk, then run it again"
         full = NoSpaceError(f"no room left for the state directory: {str(error).splitlines()[0]}", hint=hint)

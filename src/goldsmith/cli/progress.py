@@ -54,7 +54,8 @@ class BuildView:
             return None
         if not event.name.startswith("stage."):
             return None
-        stage = self.stages.setdefault(data["stage"], _Stage(name=data["stage"], title=data["stage"]))
+        title = data.get("title") or data["stage"]
+        stage = self.stages.setdefault(data["stage"], _Stage(name=data["stage"], title=title))
         match event.name:
             case "stage.started":
                 stage.state, stage.started = "running", now
@@ -186,5 +187,5 @@ def tail_lines(path: str, count: int = _LOG_LINES, window_bytes: int = 4096) -> 
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in text.splitlines()]
+    lines = [line.rstrip().rsplit("\r", 1)[-1] for line in text.split("\n")]
     return [line for line in lines if line][-count:]

@@ -171,6 +171,8 @@ def unchanged(plan: BuildPlan, versions: Versions) -> BuildRecord | None:
             record.state is BuildState.SUCCEEDED
             and record.plan.inputs_digest == plan.inputs_digest
             and record.plan.version in versions.published
+            # One that only validated its source has published nothing.
+            and "versionId" in record.result
         ):
             return record
     return None
@@ -302,10 +304,6 @@ def _version(
     """
     target = str(definition_id(distributor)).lower()
     records = [record for record in versions.records if record.plan.definition_id.lower() == target]
-    for record in records:
-        again = record.state is not BuildState.SUCCEEDED or record.plan.version in versions.published
-        if record.plan.inputs_digest == inputs and again:
-            return record.plan.version, record.plan.declared_date
     held = [record for record in records if record.plan.version not in versions.published]
     inherited = [
         record.plan.version
@@ -319,6 +317,13 @@ def _version(
         if record.state is not BuildState.SUCCEEDED and record.plan.template_name != request.name
     }
     taken_by_others |= {record.plan.version for record in held if record.state is BuildState.RUNNING}
+    for record in records:
+        version, published = record.plan.version, record.plan.version in versions.published
+        # A failed build's version may have gone to another build since, and versions never change.
+        mine = published == (record.state is BuildState.SUCCEEDED) or (published and request.rebuild)
+        own = record.state is BuildState.RUNNING and record.plan.template_name == request.name
+        if mine and record.plan.inputs_digest == inputs and (own or version not in taken_by_others):
+            return version, record.plan.declared_date
     explicit = templates.explicit_version(distributor)
     free = [version for version in inherited if version not in taken_by_others]
     if explicit is None and free:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goldsmith.gallery import service as galleries
 from goldsmith.jobs.engine import JobEngine
 from goldsmith.jobs.model import Job, JobState
 from goldsmith.kernel import digest
@@ -25,7 +24,12 @@ def check(workshop: Workshop, request: BuildRequest) -> None:
     planning.refuse(template)
     planning.check_emergency(request.emergency)
     distributor = planning.shared_image(template)
-    galleries.show_definition(workshop.gallery, planning.definition_id(distributor))
+    target = planning.definition_id(distributor)
+    if workshop.gallery.definition(target) is None:
+        raise NotFoundError(
+            f"the template distributes to {target}, but there is no such image definition",
+            hint="build with --create-definition, or make it with 'goldsmith gallery definition create'",
+        )
     for region in releasing.target_regions(template, distributor):
         workshop.regions.get(region.name)
 
