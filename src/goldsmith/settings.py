@@ -65,7 +65,16 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """
     values = os.environ if environment is None else environment
     state = state_directory(values)
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not any(state.iterdir()):
+            # It was made by hand and is ours from now on.
+            state.chmod(0o700)
+    except OSError as error:
+        raise InvalidInputError(
+            f"the state directory {state} cannot be used: {error.strerror}",
+            hint="point GOLDSMITH_STATE or --state at a directory of yours",
+        ) from error
     config = _config(state / "config.yaml")
     regions = {
         name: RegionSettings(url=str(entry["url"]), options=dict(entry.get("options", {})))

@@ -482,6 +482,9 @@ def test_a_disk_that_fills_up_beside_a_build_ends_it_and_the_next_command_takes_
     try:
         with Watched(enclosed, tmp_path, "image", "build", path) as build:
             build.until("3 gate ...")
+            eventually(
+                lambda: bool(list(enclosed.files.glob("step-debs/*/"))), lambda: "the step waits at the gate"
+            )
             fill(filler)
             open_gates(enclosed.files)
             # Not the time limit of anything: it must see by itself that nothing can be written down.

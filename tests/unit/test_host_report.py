@@ -85,7 +85,7 @@ def test_good_host_can_do_everything_and_needs_nothing() -> None:
         (replace(GOOD, kvm=NO), set()),
         (replace(GOOD, free_bytes=1 << 30), ALL - {Capability.ROOTLESS}),
         (replace(GOOD, architecture="aarch64"), ALL - {Capability.ROOTLESS}),
-        (replace(GOOD, user_id=1000), set()),
+        (replace(GOOD, user_id=1000), {Capability.CAPTURE}),
         (
             replace(GOOD, user_id=1000, subordinate_user_ids=0),
             {Capability.CAPTURE, Capability.CUSTOMISE, Capability.ROOTLESS},
@@ -94,7 +94,7 @@ def test_good_host_can_do_everything_and_needs_nothing() -> None:
             replace(GOOD, user_id=1000, overlay_in_user_namespace=NO),
             {Capability.CAPTURE, Capability.CUSTOMISE, Capability.ROOTLESS},
         ),
-        (replace(GOOD, user_id=1000, overlay=NO), set()),
+        (replace(GOOD, user_id=1000, overlay=NO), {Capability.CAPTURE}),
     ],
 )
 def test_what_is_absent_costs_only_what_stands_on_it(facts: HostFacts, lost: set[Capability]) -> None:

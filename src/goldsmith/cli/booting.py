@@ -2,6 +2,8 @@
 
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from goldsmith.gallery.logic import requires_trusted_launch
 from goldsmith.gallery.service import show_definition
 from goldsmith.kernel.cancel import CancelFlag
 from goldsmith.kernel.errors import Error, UnsupportedError
+from goldsmith.kernel.proc import Result
 from goldsmith.publishing.disks import disk_of_version
 from goldsmith.publishing.sealing import TATTOO_PATH
 from goldsmith.tattoo.text import parse_text
@@ -26,6 +29,9 @@ from goldsmith.vm.ssh import SshTarget, attach, make_key, run_ssh, wait_for_ssh
 _USER = "goldsmith"
 _SSH_SECONDS = 900.0
 _COMMAND_SECONDS = 3600.0
+_TRIES = 30
+# The exit status by which ssh(1) says that it was the connection that failed.
+_CONNECTION_FAILED = 255
 
 
 def boot_version(
@@ -88,12 +94,14 @@ def boot_version(
             wait_for_ssh(target, timeout_seconds=_SSH_SECONDS, tick=partial(_look, vm))
             elapsed = seconds_text(vm.seconds_since_power_on())
             say(f"  {elapsed:>8}  logged in as {_USER} on port {target.port}")
-            shown = run_ssh(target, ["cat", TATTOO_PATH], timeout_seconds=120)
+            shown = _run_patiently(target, ["cat", TATTOO_PATH], timeout_seconds=120)
             if shown.returncode != 0:
                 raise Error(f"the machine has no {TATTOO_PATH}: {shown.error_text.strip()}")
             status = 0
             output = ""
             if script is not None:
+                # First boot may restart the SSH server; its end is waited for with a harmless command.
+                _run_patiently(target, ["cloud-init", "status", "--wait"], timeout_seconds=_SSH_SECONDS)
                 done = run_ssh(target, ["sh", "-s"], input=script.encode(), timeout_seconds=_COMMAND_SECONDS)
                 status, output = done.returncode, done.text + done.error_text
             if as_json:
@@ -114,6 +122,16 @@ def boot_version(
                 status = attach(target)
     if status != 0:
         sys.exit(status)
+
+
+def _run_patiently(target: SshTarget, command: Sequence[str], *, timeout_seconds: float) -> Result:
+    """The result of a harmless command, tried again while the server closes connections on us."""
+    for _ in range(_TRIES):
+        done = run_ssh(target, command, timeout_seconds=timeout_seconds)
+        if done.returncode != _CONNECTION_FAILED:
+            break
+        time.sleep(1)
+    return done
 
 
 def _look(vm: RunningVm) -> None:

@@ -9,6 +9,7 @@ from goldsmith.app import App
 from goldsmith.cli import names, options
 from goldsmith.cli.output import print_facts, print_json, print_table, seconds_text
 from goldsmith.gallery import lifecycle, service
+from goldsmith.gallery.logic import latest as find_latest
 from goldsmith.gallery.model import (
     Feature,
     Gallery,
@@ -85,9 +86,7 @@ def list_(as_json: bool) -> None:
 
 
 def _latest(app: App, definition: ImageDefinition) -> str:
-    from goldsmith.gallery.logic import latest
-
-    found = latest(app.gallery.versions(definition.id), region=app.default_region)
+    found = find_latest(app.gallery.versions(definition.id), region=app.default_region)
     return str(found.name) if found else "-"
 
 
@@ -239,6 +238,7 @@ def list_versions(name: str, as_json: bool) -> None:
     """The versions of a definition, lowest first."""
     app = App()
     versions = service.list_versions(app.gallery, names.definition_id(app, name))
+    newest = find_latest(versions, region=app.default_region)
     if as_json:
         print_json([version_json(item) for item in versions])
         return
@@ -249,7 +249,7 @@ def list_versions(name: str, as_json: bool) -> None:
             (
                 item.name,
                 item.provisioning_state.value,
-                "withdrawn" if item.publishing.exclude_from_latest else "yes",
+                "withdrawn" if item.publishing.exclude_from_latest else "latest" if item == newest else "",
                 item.tags.get(_AGED, ""),
                 iso(published) if published else "-",
                 ", ".join(region.name for region in item.publishing.target_regions),

@@ -1,5 +1,6 @@
 """`goldsmith image`: build, resume, explain, look inside, verify, boot."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -111,7 +112,8 @@ def _build(app: App, request: BuildRequest, *, as_json: bool, plain: bool) -> No
         return
     facts = {**facts_of(app, app.workshop.records.get(ended.result["buildId"])), "unchanged": False}
     if as_json:
-        print_json(facts)
+        # One line, like the events before it.
+        click.echo(json.dumps(facts, ensure_ascii=False))
     else:
         print_summary(facts)
 
@@ -308,7 +310,7 @@ def logs(build: str | None, step: int | None) -> None:
             click.echo(path.read_text(errors="replace"))
 
 
-@command.command()
+@command.command(short_help="check signature, disk and evidence")
 @click.argument("version", metavar="VERSION", shell_complete=options.complete_version)
 @click.option(
     "--disk", type=click.Path(path_type=Path), help="Check this raw disk file (default: the region's)."
@@ -373,8 +375,6 @@ def boot(version: str, script: str | None, memory: int, cpus: int, region: str |
 @options.json_output
 def sbom(version: str, output: Path | None, region: str | None, as_json: bool) -> None:
     """What is inside VERSION: its packages, or with --json or --output the SPDX document."""
-    import json
-
     from goldsmith.gallery.model import ArtifactKind
     from goldsmith.publishing.evidence import read_artifact
     from goldsmith.sbom.index import rows

@@ -116,6 +116,8 @@ def print_summary(facts: JsonObject) -> None:
 def _program() -> str:
     """How this very program was called, so that the commands can be copied."""
     called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m goldsmith"
     try:
         return str(called.resolve().relative_to(Path.cwd())) if called.is_absolute() else sys.argv[0]
     except ValueError:

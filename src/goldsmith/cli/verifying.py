@@ -5,15 +5,13 @@ from pathlib import Path
 
 from goldsmith.app import App
 from goldsmith.cli.names import image_version
-from goldsmith.gallery.model import ArtifactKind
-from goldsmith.kernel.cancel import NeverCancel
+from goldsmith.gallery.model import ArtifactKind, ImageVersion
 from goldsmith.kernel.clock import SystemClock
 from goldsmith.kernel.errors import InvalidInputError, NotFoundError
 from goldsmith.provenance.keys import PublicKey, parse_public_key
 from goldsmith.provenance.model import KeyWindow
 from goldsmith.provenance.ports import Verifier
 from goldsmith.provenance.verify import Expected, VerificationReport, verify_bundle
-from goldsmith.publishing.disks import disk_of_version
 from goldsmith.publishing.evidence import read_artifact
 
 _KINDS = (
@@ -40,9 +38,18 @@ def verify_version(
             Path(folder),
             trusted,
             now=app.clock.now(),
-            disk=disk or disk_of_version(app.workshop, version, cancel=NeverCancel()),
-            expected=Expected(version_id=str(version.id)),
+            disk=disk,
+            expected=Expected(version_id=str(version.id), disk_digest=_checked_disk(app, version, region)),
         )
+
+
+def _checked_disk(app: App, version: ImageVersion, region: str | None) -> str | None:
+    """The digest of the disk, once the region's copy has been read whole and found to have it."""
+    if version.evidence is None or version.evidence.disk_digest is None:
+        return None
+    name = region or version.publishing.target_regions[0].name
+    app.stores[app.regions.get(name).key].verify(version.evidence.disk_digest)
+    return version.evidence.disk_digest
 
 
 def verify_files(evidence: Path, *, disk: Path | None, key: Path | None) -> VerificationReport:

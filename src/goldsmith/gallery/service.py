@@ -187,7 +187,7 @@ def not_found(id_: ResourceId) -> NotFoundError:
     name = "/".join((id_.type, *id_.names[-1:]))
     return NotFoundError(
         f"The Resource '{name}' under resource group '{id_.group}' was not found.",
-        hint="check the name, or list what the gallery holds",
+        hint="'goldsmith gallery list' shows what there is",
     )
 
 

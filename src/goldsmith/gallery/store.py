@@ -129,13 +129,20 @@ class StoredGalleries(_StoredReading):
 
 
 def _draft(resource: GalleryResource) -> ResourceDraft:
+    """What is stored; read back before it is, so that nothing is that could not be read again.
+
+    Raises InvalidInputError.
+    """
     match resource:
         case Gallery():
             body = gallery_json(resource)
+            parse_gallery(resource.id, _stored_part(body), stored=True)
         case ImageDefinition():
             body = definition_json(resource)
+            parse_definition(resource.id, _stored_part(body), stored=True)
         case ImageVersion():
             body = version_json(resource, stored=True)
+            parse_version(resource.id, _stored_part(body), stored=True)
     return ResourceDraft(
         id=body["id"],
         type=body["type"],
@@ -163,6 +170,11 @@ def _version(found: Resource) -> ImageVersion:
     with _readable(found):
         version = parse_version(parse_resource_id(found.id), _body(found), stored=True)
     return replace(version, etag=found.etag)
+
+
+def _stored_part(body: JsonObject) -> JsonObject:
+    names = ("location", "tags", "properties", "identity")
+    return {name: body[name] for name in names if name in body}
 
 
 def _body(found: Resource) -> JsonObject:

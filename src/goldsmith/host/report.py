@@ -290,7 +290,14 @@ def _verdicts(facts: HostFacts, findings: Sequence[Finding]) -> tuple[Verdict, .
     rootless_lacking = tuple(name for name in rootless if name in unready)
     capture = (*base, *(() if root else rootless), "mmdebstrap", "apt-get")
     return (
-        verdict(Capability.CAPTURE, who, capture),
+        verdict(Capability.CAPTURE, who, capture)
+        if root
+        else Verdict(
+            capability=Capability.CAPTURE,
+            works=False,
+            detail="needs root: run it as root or with sudo",
+            lacking=("root",),
+        ),
         verdict(Capability.CUSTOMISE, who, (*base, *layers, "bwrap")),
         verdict(Capability.ASSEMBLE, who, (*base, "mke2fs", "mkfs.vfat", "mcopy", "qemu-img")),
         verdict(Capability.BOOT, f"under {accelerator}", boot),

@@ -146,8 +146,9 @@ SOURCE = OneOf(
             fields=(
                 Field(
                     "imageId",
-                    ArmId(types=("Microsoft.Compute/images",)),
-                    "The managed image to start from; it must be generalized.",
+                    Text(),
+                    "The image to start from: the id of a managed image, or the path or file:// URL of a "
+                    "disk file (raw, qcow2 or VHD); it must be generalized.",
                     required=True,
                 ),
             ),

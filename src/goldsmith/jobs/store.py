@@ -64,7 +64,7 @@ class JobStore:
             row = connection.execute(sa.select(job).where(job.c.id == job_id)).one_or_none()
         if row is None:
             raise NotFoundError(
-                f"there is no job {job_id}", code="JobNotFound", hint="list the jobs to see their ids"
+                f"there is no job {job_id}", code="JobNotFound", hint="'goldsmith job list' shows the jobs"
             )
         return job_from_row(row)
 

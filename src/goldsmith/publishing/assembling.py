@@ -136,7 +136,7 @@ def read_sbom(
         gallery=target.names[0],
         definition=target.names[1],
         version=plan.version,
-        publisher=f"Organization: {target.names[0]}",
+        publisher=target.names[0],
         disk_digest=disk_digest,
         base_urn=plan.base_urn,
         base_digest=plan.base_digest,

@@ -22,7 +22,7 @@ from goldsmith.kernel import digest
 from goldsmith.kernel.cancel import Cancel, Deadline
 from goldsmith.kernel.clock import iso, parse_iso
 from goldsmith.kernel.errors import CanceledError, Error, NotFoundError, UnsupportedError
-from goldsmith.kernel.files import FileLock, remove_tree, write_atomic
+from goldsmith.kernel.files import FileLock, no_space, remove_tree, write_atomic
 from goldsmith.kernel.ids import parse_resource_id
 from goldsmith.kernel.json import JsonObject, JsonValue, pretty
 from goldsmith.marketplace.model import Capture, SourceKind
@@ -496,7 +496,8 @@ class _Build:
             )
             started = time.monotonic()
             try:
-                note = work(lambda text: self._context.emit("stage.note", stage=name, text=text))
+                with no_space(self._shop.state):
+                    note = work(lambda text: self._context.emit("stage.note", stage=name, text=text))
             except Error as error:
                 self._remember_failure(error)
                 self._context.emit("stage.failed", stage=name, error=error.message)

@@ -323,11 +323,12 @@ class _Look:
             return Finding(name=suite.name, ok=True, seconds=time.monotonic() - started, output=output)
         command = failed_command(done.error_text) or suite.label.splitlines()[0]
         words = "\n".join(line for line in done.error_text.splitlines() if not line.startswith("+"))
+        said = last_lines(words or done.text, 3)
         return Finding(
             name=suite.name,
             ok=False,
             seconds=time.monotonic() - started,
-            message=f"'{command}' ended with exit status {done.status}: {last_lines(words or done.text, 3)}",
+            message=f"'{command}' ended with exit status {done.status}" + (f": {said}" if said else ""),
             output=output,
             brought_by=self._blame(f"{command}\n{output}\n{suite.label}"),
         )
