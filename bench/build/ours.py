@@ -26,7 +26,7 @@ from goldsmith.kernel.json import JsonObject
 _SECONDS_MAX = 3600.0
 # What is left of an earlier build: databases with the gallery in them, and what was found out about the host.
 _KEPT = ("goldsmith.db", "jobs.db", "host.json", "sandbox.json")
-_DISK, _BOOTED = "assemble", "validate"
+_DISK, _AFTER_DISK, _BOOTED = "assemble", "sbom", "validate"
 _SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/goldsmith/providers"
 _MARKS = re.compile(r"^bench step (?:begins|ends) (\d+)$", re.MULTILINE)
 
@@ -108,7 +108,7 @@ def install(base: Base, work: Path) -> Ours:
 
 def warm_up(ours: Ours) -> None:
     """One build as far as the disk, whose databases and facts about the host are kept for the rounds."""
-    _watch(ours, stop_after=_DISK)
+    _watch(ours, stop_at=_AFTER_DISK)
     remove_tree(ours.kept)
     ours.kept.mkdir()
     for name in _KEPT:
@@ -129,7 +129,7 @@ def forget(ours: Ours) -> None:
 
 def build(ours: Ours, out: Path, *, boot: bool) -> Built:
     """Build from nothing but the base to the qcow2 `out`; without `boot` the command is stopped before it."""
-    watched = _watch(ours, stop_after=None if boot else _DISK)
+    watched = _watch(ours, stop_at=None if boot else _AFTER_DISK)
     disk = max((ours.base.state / "disks").glob("*.raw"), key=lambda path: path.stat().st_mtime_ns)
     started = time.monotonic()
     raw_to_qcow2(disk, out)
@@ -142,7 +142,7 @@ def repair(ours: Ours) -> Repaired:
     mark = 'echo "bench step {} $(date +%s%N)"\n'
     body = recipe()[-1].read_text()
     last.write_text(mark.format("begins") + body + "rm -f /var/log/faillog\n" + mark.format("ends"))
-    watched = _watch(ours, stop_after=_DISK)
+    watched = _watch(ours, stop_at=_AFTER_DISK)
     name = f"step-{len(recipe())}"
     marks = [int(found) for found in _MARKS.findall(watched.logs[name].read_text(errors="replace"))]
     assert len(marks) == 2, f"{watched.logs[name]} does not show when the step began and ended"
@@ -151,8 +151,8 @@ def repair(ours: Ours) -> Repaired:
     )
 
 
-def _watch(ours: Ours, *, stop_after: str | None) -> Watched:
-    """Run the build; with `stop_after`, interrupt it (as Ctrl-C does) once that stage has ended."""
+def _watch(ours: Ours, *, stop_at: str | None) -> Watched:
+    """Run the build; with `stop_at`, interrupt it (as Ctrl-C does) when that stage begins."""
     argv = [sys.executable, "-m", "goldsmith", "image", "build", str(ours.template)]
     argv += ["--create-definition", "--json"]
     errors = ours.work / "goldsmith.log"
@@ -174,17 +174,17 @@ def _watch(ours: Ours, *, stop_after: str | None) -> Watched:
                 stage = event.get("stage", "")
                 if event.get("event") == "stage.started":
                     logs[stage] = Path(event["log"])
+                    if stage == stop_at:
+                        process.send_signal(signal.SIGINT)
                 elif event.get("event") == "stage.finished":
                     finished[stage] = seen
                     ran += [] if event["reused"] else [stage]
-                    if stage == stop_after:
-                        process.send_signal(signal.SIGINT)
             status = process.wait()
         finally:
             timer.cancel()
             process.kill()
             process.wait()
-    if status != 0 and stop_after not in finished:
+    if status != 0 and (stop_at is None or stop_at not in logs):
         tail = proc.last_lines(errors.read_text(errors="replace"))
         raise ProgramError(f"the build failed: {tail}", argv=argv, returncode=status, tail=tail)
     return Watched(finished=finished, ran=tuple(ran), logs=logs)

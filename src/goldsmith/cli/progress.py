@@ -19,6 +19,7 @@ from goldsmith.jobs.model import JobEvent
 from goldsmith.kernel.clock import iso
 
 _LOG_LINES = 6
+_TITLE_WIDTH, _CLOCK_WIDTH = 20, 9
 _REFRESH_PER_SECOND = 8
 
 
@@ -144,11 +145,12 @@ _MARKS = {
 
 def draw(view: BuildView, *, now: float, elapsed: float, lines: int) -> Group:
     """The view as it stands at `now`, in at most about `lines` lines."""
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=1)
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="ellipsis", no_wrap=True, style="dim")
+    table = Table.grid(padding=(0, 1), expand=True)
+    # The last column gives way first on a narrow terminal.
+    table.add_column(width=1, min_width=1)
+    table.add_column(no_wrap=True, overflow="ellipsis", min_width=_TITLE_WIDTH)
+    table.add_column(justify="right", no_wrap=True, min_width=_CLOCK_WIDTH)
+    table.add_column(overflow="ellipsis", no_wrap=True, style="dim", ratio=1)
     log: list[str] = []
     for stage in _fitting(list(view.stages.values()), lines - _LOG_LINES - 2):
         mark, style = _MARKS[stage.state]

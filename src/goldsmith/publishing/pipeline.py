@@ -168,7 +168,7 @@ class _Build:
             }
             return StageNote(value=value, text=base.identity, reused=base.digest in known)
 
-        captured = self._stage("capture", f"capture {template.source}", work)
+        captured = self._stage("capture", "capture the base", work)
         base = self._shop.marketplace.store.find(SourceKind(captured["kind"]), captured["identity"])
         if base is None or base.digest != captured["digest"]:
             raise NotFoundError(f"the base {captured['identity']} was removed while the build used it")
@@ -523,7 +523,7 @@ class _Build:
             self._update(failure=failure)
 
     def _announce(self, plan: BuildPlan) -> None:
-        stages: list[JsonValue] = [{"name": "capture", "title": f"capture {self._template.source}"}]
+        stages: list[JsonValue] = [{"name": "capture", "title": "capture the base"}]
         rest = {"assemble": "assemble the disk"}
         if self._template.validate.source_validation_only:
             rest |= {"validate": "boot and validate"}
