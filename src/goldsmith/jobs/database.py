@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from goldsmith.jobs.tables import metadata
+from goldsmith.kernel.errors import NoSpaceError
 
 # The first SQLite with every function the workflow engine calls, and with the fixes to its WAL mode.
 _SQLITE_MINIMUM = (3, 45)
@@ -47,7 +48,17 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
         connection.execute("PRAGMA foreign_keys=ON")
 
     sa.event.listen(engine, "connect", configure)
+    sa.event.listen(engine, "handle_error", _raise_if_full)
     return engine
+
+
+def _raise_if_full(context: sa.ExceptionContext) -> None:
+    # SQLITE_FULL is told by this text alone. As one of our errors it is neither retried nor a defect.
+    if "database or disk is full" in str(context.original_exception):
+        raise NoSpaceError(
+            "no room left on the file system of the database of jobs",
+            hint="free some room or point GOLDSMITH_STATE at another disk, then run it again",
+        ) from context.original_exception
 
 
 def _open_postgresql(url: sa.URL, idle_seconds: float) -> sa.Engine:

@@ -14,7 +14,7 @@ from dbos._error import DBOSBaseException, DBOSUnexpectedStepError
 from dbos._serialization import DBOSPortableJSON
 
 from goldsmith.jobs.context import JobInterruptedError
-from goldsmith.kernel.errors import ConflictError
+from goldsmith.kernel.errors import ConflictError, NoSpaceError
 from goldsmith.kernel.json import JsonObject
 
 # DBOS runs recovered work only under the version it was started with, by default a hash of the source.
@@ -74,7 +74,7 @@ class Durable:
         """
         try:
             return DBOS.run_step({"name": name}, function)
-        except DBOSBaseException as error:
+        except (DBOSBaseException, NoSpaceError) as error:
             raise JobInterruptedError(str(error)) from error
         except DBOSUnexpectedStepError as error:
             raise ConflictError(

@@ -158,6 +158,11 @@ class JobEngine:
             _one_worker.release()
             raise
 
+    def check(self) -> None:
+        """Raises what keeps this worker from recording its jobs, such as a full disk."""
+        if self._running is not None:
+            self._running.check()
+
     def stop(self) -> None:
         """Stop being a worker; unfinished jobs stay for the next. Looking at jobs goes on working."""
         if self._running is None:
@@ -219,6 +224,9 @@ class _Worker:
         self._loops = loops
         for loop in loops:
             loop.start()
+
+    def check(self) -> None:
+        self._runner.check()
 
     def wake(self) -> None:
         for loop in self._loops[:1]:

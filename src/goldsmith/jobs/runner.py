@@ -37,6 +37,12 @@ class JobRunner:
         self._abandoned = threading.Event()
         self._idle = threading.Condition()
         self._active: set[str] = set()
+        self._trouble: Error | None = None
+
+    def check(self) -> None:
+        """Raises what kept a job from being recorded: such a worker is of no use to anybody."""
+        if self._trouble is not None:
+            raise self._trouble
 
     def run(self, job_id: str, attempt: int, step: DurableStep) -> None:
         """Afterwards the job has ended; raises JobInterruptedError when another worker must go on with it."""
@@ -44,6 +50,10 @@ class JobRunner:
             self._active.add(job_id)
         try:
             self._run(job_id, attempt, step)
+        except Error as error:
+            # Not even its end could be written down: the job is left to the next worker.
+            self._trouble = error
+            raise JobInterruptedError(job_id) from error
         finally:
             with self._idle:
                 self._active.discard(job_id)
@@ -107,9 +117,11 @@ class JobRunner:
         ended: list[Outcome] = []
 
         def body() -> None:
-            outcome = _outcome(job, function, context)
-            if outcome is not None:
-                ended.append(outcome)
+            try:
+                ended.append(_outcome(job, function, context))
+            except JobInterruptedError as interrupted:
+                if isinstance(interrupted.__cause__, Error):
+                    self._trouble = interrupted.__cause__
 
         # A daemon thread: the interpreter waits at its end for the workflow engine's threads, and one that
         # sits in a job function that does not look at its `cancel` would keep it from ending. The copied
@@ -126,14 +138,14 @@ class JobRunner:
         return ended[0]
 
 
-def _outcome(job: Job, function: JobFunction, context: RunningContext) -> Outcome | None:
-    """None when the job was interrupted."""
+def _outcome(job: Job, function: JobFunction, context: RunningContext) -> Outcome:
+    """Raises JobInterruptedError when the job was interrupted."""
     try:
         result = function(context, job.arguments)
         json_text(result)
         return Outcome(state=JobState.SUCCEEDED, result=result)
     except JobInterruptedError:
-        return None
+        raise
     except CanceledError as error:
         return Outcome(state=JobState.CANCELED, error=error_of(error))
     except Error as error:

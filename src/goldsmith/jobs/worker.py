@@ -97,6 +97,7 @@ def run_or_follow(
             if ended:
                 break
             stopper.check()
+            engine.check()
             if not owning and ownership.try_acquire():
                 owning = True
                 on_notice(Notice(kind=NoticeKind.TAKEN_OVER if told else NoticeKind.RUNNING_HERE))
