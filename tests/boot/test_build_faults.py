@@ -246,7 +246,9 @@ class Enclosed(World):
 
     @property
     def _enter(self) -> list[str]:
-        return ["nsenter", f"--mount=/proc/{self.holder}/ns/mnt", "--"]
+        # The root too, for a test run that is itself in a chroot.
+        place = f"/proc/{self.holder}"
+        return ["nsenter", f"--mount={place}/ns/mnt", f"--root={place}/root", "--"]
 
 
 @pytest.fixture(scope="module")
