@@ -43,6 +43,7 @@ _FAILURES: tuple[tuple[BootFailure, re.Pattern[bytes]], ...] = (
     (BootFailure.EMERGENCY_MODE, re.compile(rb"You are in (?:emergency|rescue) mode")),
 )
 
+_OWN_SHELL = re.compile(rb"BdsDxe: [^\r\n]*EFI Internal Shell[^\r\n]*")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>c78])")
 
 
@@ -86,6 +87,8 @@ class SerialScan:
 
 def find_failure(console: bytes) -> FailureSign | None:
     """The first sign, in order of how much it explains, that the machine will not come up."""
+    # Where nothing else starts, some firmware tries its own shell, and Secure Boot refuses that too.
+    console = _OWN_SHELL.sub(b"", console)
     for reason, pattern in _FAILURES:
         if match := pattern.search(console):
             start = console.rfind(b"\n", 0, match.start() + 1) + 1
