@@ -11,10 +11,10 @@ from goldsmith.blobs.store import BlobStore, open_store
 from goldsmith.disk.debs import DebStore
 from goldsmith.disk.extract import extract
 from goldsmith.disk.layers import LayerStore
-from goldsmith.disk.sandbox import Sandbox, choose_sandbox
+from goldsmith.disk.sandbox import Sandbox, remembered_sandbox
 from goldsmith.gallery.regions import Region, Regions, region_key
 from goldsmith.gallery.store import StoredGalleries
-from goldsmith.host.cache import known_host
+from goldsmith.host.cache import host_key, known_host
 from goldsmith.host.facts import FirmwareFiles, HostFacts, choose_accelerator
 from goldsmith.jobs.engine import JobEngine
 from goldsmith.jobs.worker import Ownership, SharedOwnership, state_ownership
@@ -105,7 +105,7 @@ class App:
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        return choose_sandbox(self.state)
+        return remembered_sandbox(self.state, host=host_key())
 
     @cached_property
     def keys(self) -> KeyStore:

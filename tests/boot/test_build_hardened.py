@@ -54,7 +54,7 @@ def test_explain_says_which_layers_are_reused_and_why_others_are_not(repaired: R
 def test_every_stage_runs_and_every_check_passes(world: World, hardened: Finished) -> None:
     finished = [event["stage"] for event in hardened.events if event["event"] == "stage.finished"]
     steps = [f"step-{number}" for number in range(1, STEPS + 1)]
-    assert finished == ["capture", *steps, "assemble", "sbom", "validate", "sign", "publish"]
+    assert finished == ["capture", *steps, "assemble", "seal", "sbom", "validate", "sign", "publish"]
     report = artifact(world, "report.json")
     assert report["passed"]
     assert report["machine"]["secureBoot"]

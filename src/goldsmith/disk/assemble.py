@@ -157,15 +157,20 @@ def measure_content(root: Path) -> int:
     """The bytes that the files and directories below `root` take in blocks of 4 KiB."""
     total = 0
     seen: set[tuple[int, int]] = set()
-    for folder, _, names in os.walk(root):
+    pending = [os.fspath(root)]
+    while pending:
         total += _BLOCK_BYTES
-        for name in names:
-            status = (Path(folder) / name).lstat()
-            if status.st_nlink > 1:
-                if (status.st_dev, status.st_ino) in seen:
+        with os.scandir(pending.pop()) as listing:
+            for item in listing:
+                if item.is_dir(follow_symlinks=False):
+                    pending.append(item.path)
                     continue
-                seen.add((status.st_dev, status.st_ino))
-            total += -(-status.st_size // _BLOCK_BYTES) * _BLOCK_BYTES
+                status = item.stat(follow_symlinks=False)
+                if status.st_nlink > 1:
+                    if (status.st_dev, status.st_ino) in seen:
+                        continue
+                    seen.add((status.st_dev, status.st_ino))
+                total += -(-status.st_size // _BLOCK_BYTES) * _BLOCK_BYTES
     return total
 
 

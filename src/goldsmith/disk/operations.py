@@ -8,7 +8,13 @@ import os
 import shutil
 from pathlib import Path
 
-from goldsmith.disk.assemble import assemble, measure_content, plan_from_json
+from goldsmith.disk.assemble import (
+    assemble,
+    measure_content,
+    plan_assembly,
+    plan_from_json,
+    plan_to_json,
+)
 from goldsmith.disk.filesystems import read_volume
 from goldsmith.disk.gpt import Partition
 from goldsmith.disk.merged import MergedTree, copy_attributes
@@ -34,20 +40,36 @@ def perform(name: str, arguments: JsonObject) -> JsonObject:
         case "manifest":
             return _manifest(Path(arguments["root"]), Path(arguments["manifest"]))
         case "verify":
-            verify_tree(Path(arguments["root"]), load_manifest(Path(arguments["manifest"])))
-            return {}
+            manifest = load_manifest(Path(arguments["manifest"]))
+            # One thread: the check of a base goes on beside the steps and leaves them the other cores.
+            verify_tree(Path(arguments["root"]), manifest, threads=1)
+            return {"digest": manifest.digest}
         case "remove":
             remove_tree(Path(arguments["path"]))
             return {}
         case "measure":
             return {"content_bytes": measure_content(_root(arguments))}
         case "assemble":
-            assemble(_root(arguments), Path(arguments["out"]), plan_from_json(arguments["plan"]))
-            return {}
+            return _assemble(arguments)
         case "copy_out":
             return _copy_out(arguments)
         case _:
             raise AssertionError(f"no operation {name}")
+
+
+def _assemble(arguments: JsonObject) -> JsonObject:
+    """With `measure` (seed and size_bytes) the disk's size is what the tree needs, or checked against it."""
+    root, plan = _root(arguments), plan_from_json(arguments["plan"])
+    if measure := arguments.get("measure"):
+        plan = plan_assembly(
+            measure["seed"],
+            content_bytes=measure_content(root),
+            epoch=plan.epoch,
+            size_bytes=measure["size_bytes"],
+            architecture=plan.architecture,
+        )
+    assemble(root, Path(arguments["out"]), plan)
+    return {"plan": plan_to_json(plan)}
 
 
 def _copy_out(arguments: JsonObject) -> JsonObject:

@@ -24,7 +24,7 @@ def known_host(state_dir: Path) -> HostFacts:
     removed in the directories searched. A file that cannot be read or written only costs a probe.
     """
     path = state_dir / _NAME
-    key = _key()
+    key = host_key()
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(path.read_text())
         if stored["key"] == key:
@@ -37,7 +37,8 @@ def known_host(state_dir: Path) -> HostFacts:
     return facts
 
 
-def _key() -> list[str]:
+def host_key() -> list[str]:
+    """What changes with the kernel, the user, and the programs and firmware that are installed."""
     boot_id = Path("/proc/sys/kernel/random/boot_id")
     searched = [*os.environ.get("PATH", "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"]
     searched += sorted({str(Path(candidate.code).parent) for candidate in FIRMWARE})

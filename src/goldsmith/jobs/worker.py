@@ -13,7 +13,7 @@ from goldsmith.kernel.cancel import Cancel, NeverCancel
 from goldsmith.kernel.errors import CanceledError
 from goldsmith.kernel.files import FileLock
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.03
 
 
 class Ownership(Protocol):

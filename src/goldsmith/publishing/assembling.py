@@ -8,10 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from goldsmith.disk import kernels
-from goldsmith.disk.assemble import AssemblyPlan, boot_files, plan_assembly, plan_to_json
+from goldsmith.disk.assemble import (
+    AssemblyPlan,
+    boot_files,
+    plan_assembly,
+    plan_from_json,
+    plan_to_json,
+)
 from goldsmith.disk.layers import Layer, LayerStore
 from goldsmith.disk.merged import MergedTree
-from goldsmith.disk.seal import SealedDisk, seal
 from goldsmith.kernel import digest, proc
 from goldsmith.kernel.cancel import Cancel
 from goldsmith.kernel.errors import CorruptError, Error
@@ -71,21 +76,45 @@ def verify(workshop: Workshop, layers: LayerStore, base: Capture, reused: Sequen
             ) from error
 
 
-def add_boot_files(
-    layers: LayerStore, root: Root, plan: BuildPlan, *, size_bytes: int | None, cancel: Cancel
+def assemble(
+    layers: LayerStore, root: Root, plan: BuildPlan, out: Path, *, size_bytes: int | None, cancel: Cancel
 ) -> tuple[Root, AssemblyPlan]:
-    """The root with grub.cfg and fstab for the disk it will be on, and the plan of that disk.
+    """Write the raw disk `out`; the root with grub.cfg and fstab for it, and the plan it was made by.
 
     Raises NotFoundError when there is no kernel, InvalidInputError when the size asked for is too small.
     """
-    measured = layers.with_root_do(root.base.root, root.layers, "measure", {}, cancel=cancel)
-    assembly = plan_assembly(
+    # The names on the disk are known before its size, which the program that writes it measures.
+    named = plan_assembly(
         seed_of(plan),
-        content_bytes=measured["content_bytes"],
+        content_bytes=0,
         epoch=root.base.epoch,
-        size_bytes=size_bytes,
+        size_bytes=None,
         architecture=_ARCHITECTURES[root.base.architecture],
     )
+    full = _with_boot_files(layers, root, named, cancel)
+    answer = _write(layers, full, out, {"seed": seed_of(plan), "size_bytes": size_bytes}, named, cancel)
+    return full, plan_from_json(answer["plan"])
+
+
+def write_disk(layers: LayerStore, root: Root, assembly: AssemblyPlan, out: Path, *, cancel: Cancel) -> None:
+    """The raw disk at `out` once more, from the root with its boot files and the plan."""
+    _write(layers, root, out, {}, assembly, cancel)
+
+
+def _write(
+    layers: LayerStore,
+    root: Root,
+    out: Path,
+    measure: JsonObject,
+    assembly: AssemblyPlan,
+    cancel: Cancel,
+) -> JsonObject:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    arguments = {"out": str(out), "plan": plan_to_json(assembly), **({"measure": measure} if measure else {})}
+    return layers.with_root_do(root.base.root, root.layers, "assemble", arguments, cancel=cancel)
+
+
+def _with_boot_files(layers: LayerStore, root: Root, assembly: AssemblyPlan, cancel: Cancel) -> Root:
     files = boot_files(kernels.choose_kernel(_boot_names(root)), assembly)
     written = [
         [item.path, item.content.decode() if isinstance(item.content, bytes) else None, item.mode]
@@ -102,17 +131,7 @@ def add_boot_files(
         step={"name": "boot files"},
         cancel=cancel,
     )
-    return Root(base=root.base, layers=(*root.layers, layer)), assembly
-
-
-def assemble(
-    layers: LayerStore, root: Root, assembly: AssemblyPlan, out: Path, *, cancel: Cancel
-) -> SealedDisk:
-    """The raw disk at `out`, and its digest."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    arguments = {"out": str(out), "plan": plan_to_json(assembly)}
-    layers.with_root_do(root.base.root, root.layers, "assemble", arguments, cancel=cancel)
-    return seal(out, cancel=cancel)
+    return Root(base=root.base, layers=(*root.layers, layer))
 
 
 def read_sbom(

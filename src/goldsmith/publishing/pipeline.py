@@ -5,13 +5,15 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from goldsmith.disk.assemble import AssemblyPlan, plan_from_json, plan_to_json
+from goldsmith.disk.assemble import plan_from_json, plan_to_json
 from goldsmith.disk.layers import Layer, LayerStore
+from goldsmith.disk.seal import seal
 from goldsmith.gallery import service as galleries
 from goldsmith.gallery.logic import requires_trusted_launch
 from goldsmith.gallery.model import ArtifactKind, ImageVersion
@@ -21,7 +23,7 @@ from goldsmith.jobs.context import JobContext
 from goldsmith.kernel import digest
 from goldsmith.kernel.cancel import Cancel, Deadline
 from goldsmith.kernel.clock import iso, parse_iso
-from goldsmith.kernel.errors import CanceledError, Error, NotFoundError, UnsupportedError
+from goldsmith.kernel.errors import CanceledError, CorruptError, Error, NotFoundError, UnsupportedError
 from goldsmith.kernel.files import FileLock, no_space, remove_tree, write_atomic
 from goldsmith.kernel.ids import parse_resource_id
 from goldsmith.kernel.json import JsonObject, JsonValue, pretty
@@ -117,18 +119,26 @@ class _Build:
         layers = self._layers(plan)
         if self._template.validate.source_validation_only:
             return self._validate_source(base, plan, layers)
-        planned = self._customise(base, plan, layers)
-        root = Root(base=base, layers=tuple(layer for _, layer in planned))
-        disk, assembled = self._assemble(root, plan, layers, planned)
+        # Beside the steps and the writing of the disk, which leave a core free most of the time.
+        checked = self._start_checking(layers, base, plan)
+        try:
+            planned = self._customise(base, plan, layers)
+            root = Root(base=base, layers=tuple(layer for _, layer in planned))
+            assembled = self._assemble(root, plan, layers)
+        except Error:
+            # Damage below may be why it failed, and is then what must be told.
+            self._await_check(checked, layers)
+            raise
+        disk, sealed = self._seal(assembled, root, plan, layers, planned, checked)
         if self._request.rebuild:
-            return self._compare(plan, assembled["diskDigest"])
-        sbom = self._sbom(assembled, root, plan, layers, planned)
-        validated = self._validate(disk, assembled["diskDigest"], base, plan, planned)
-        version = self._release(disk, assembled, sbom, validated, plan)
+            return self._compare(plan, sealed["diskDigest"])
+        sbom = self._sbom(sealed, root, plan, layers, planned)
+        validated = self._validate(disk, sealed["diskDigest"], base, plan, planned)
+        version = self._release(disk, sealed, sbom, validated, plan)
         result = {
             "buildId": plan.build_id,
             "versionId": str(version["versionId"]),
-            "diskDigest": assembled["diskDigest"],
+            "diskDigest": sealed["diskDigest"],
             "passed": validated["passed"],
             "unchanged": False,
         }
@@ -228,9 +238,6 @@ class _Build:
         _: Callable[[str], None],
     ) -> StageNote:
         reused = layers.find(step.key) is not None
-        if not reused:
-            # A layer made on damage would carry it on after what is below was made again.
-            self._check_whole(layers, base, parents)
         layer = customising.make_layer(
             self._shop,
             layers,
@@ -255,6 +262,26 @@ class _Build:
             self._whole.add(layer.key)
         return StageNote(value={"key": layer.key}, reused=reused)
 
+    def _start_checking(self, layers: LayerStore, base: Capture, plan: BuildPlan) -> "Future[None]":
+        """Whether the base and the layers there are as they were made, looked at meanwhile."""
+        found = [layer for step in plan.steps if (layer := layers.find(step.key)) is not None]
+        pool = ThreadPoolExecutor(1, thread_name_prefix="check")
+        try:
+            return pool.submit(self._check_whole, layers, base, found)
+        finally:
+            pool.shutdown(wait=False)
+
+    def _await_check(self, checked: "Future[None]", layers: LayerStore) -> None:
+        """Raises CorruptError when the base or a layer was damaged; what was made on it is then gone."""
+        try:
+            checked.result()
+        except CorruptError:
+            # A layer made on damage would carry it on after what is below was made again.
+            for outcome in self._current().outcomes:
+                if not outcome.reused:
+                    layers.remove(outcome.key)
+            raise
+
     def _check_whole(self, layers: LayerStore, base: Capture, found: list[Layer]) -> None:
         """What was made earlier is still as it was made; looked at once in an attempt."""
         unknown = [layer for layer in found if layer.key not in self._whole]
@@ -262,50 +289,62 @@ class _Build:
             assembling.verify(self._shop, layers, base, unknown)
         self._whole |= {base.digest, *(layer.key for layer in unknown)}
 
-    def _assemble(
+    def _assemble(self, root: Root, plan: BuildPlan, layers: LayerStore) -> JsonObject:
+        def work(_: Callable[[str], None]) -> StageNote:
+            full, assembly = assembling.assemble(
+                layers, root, plan, self._scratch(plan), size_bytes=self._disk_bytes(), cancel=self.cancel
+            )
+            return StageNote(
+                value={"bootLayer": full.layers[-1].key, "assembly": plan_to_json(assembly)},
+                text=f"{assembly.size_bytes >> 20} MiB",
+            )
+
+        value: JsonObject = self._stage("assemble", "assemble the disk", work)
+        return value
+
+    def _seal(
         self,
+        assembled: JsonObject,
         root: Root,
         plan: BuildPlan,
         layers: LayerStore,
         planned: list[tuple[PlannedStep, Layer]],
+        checked: "Future[None]",
     ) -> tuple[Path, JsonObject]:
         def work(note: Callable[[str], None]) -> StageNote:
             note("checking the base and the layers reused")
+            self._await_check(checked, layers)
             self._check_whole(layers, root.base, [layer for _, layer in planned])
-            note("writing the disk")
-            full, assembly = assembling.add_boot_files(
-                layers, root, plan, size_bytes=self._disk_bytes(), cancel=self.cancel
-            )
-            scratch = self._directory(plan) / "disk.raw"
-            sealed = assembling.assemble(layers, full, assembly, scratch, cancel=self.cancel)
+            note("taking the digest")
+            scratch = self._scratch(plan)
+            if not scratch.exists():
+                self._assemble_again(scratch, assembled, root, layers)
+            sealed = seal(scratch, cancel=self.cancel)
             self._shop.disks.mkdir(parents=True, exist_ok=True)
             scratch.replace(_disk_path(self._shop, sealed.digest))
-            value: JsonObject = {
-                "diskDigest": sealed.digest,
-                "sizeBytes": sealed.size_bytes,
-                "bootLayer": full.layers[-1].key,
-                "assembly": plan_to_json(assembly),
-            }
+            value = {**assembled, "diskDigest": sealed.digest, "sizeBytes": sealed.size_bytes}
             return StageNote(value=value, text=digest.hex_of(sealed.digest)[:16])
 
-        value = self._stage("assemble", "assemble the disk", work)
+        value: JsonObject = self._stage("seal", "seal the disk", work)
         disk = _disk_path(self._shop, value["diskDigest"])
         if not disk.exists():
-            self._assemble_again(disk, root, plan_from_json(value["assembly"]), value["bootLayer"], layers)
+            self._assemble_again(disk, assembled, root, layers)
+            seal(disk, cancel=self.cancel)
         return disk, value
 
-    def _assemble_again(
-        self, disk: Path, root: Root, assembly: AssemblyPlan, boot_layer: str, layers: LayerStore
-    ) -> None:
-        """The cached disk was cleaned away between two attempts; the same bytes are made again."""
-        layer = layers.find(boot_layer)
+    def _assemble_again(self, disk: Path, assembled: JsonObject, root: Root, layers: LayerStore) -> None:
+        """The disk was cleaned away between two attempts; the same bytes are made again."""
+        layer = layers.find(assembled["bootLayer"])
         if layer is None:
             raise NotFoundError(
                 "the disk and its last layer were removed while the build used them",
                 hint="run the same command again",
             )
         full = Root(base=root.base, layers=(*root.layers, layer))
-        assembling.assemble(layers, full, assembly, disk, cancel=self.cancel)
+        assembling.write_disk(layers, full, plan_from_json(assembled["assembly"]), disk, cancel=self.cancel)
+
+    def _scratch(self, plan: BuildPlan) -> Path:
+        return self._directory(plan) / "disk.raw"
 
     def _sbom(
         self,
@@ -364,8 +403,11 @@ class _Build:
 
     def _validate_source(self, base: Capture, plan: BuildPlan, layers: LayerStore) -> JsonObject:
         """validate.sourceValidationOnly: the base alone is booted and tested; nothing is published."""
-        disk, assembled = self._assemble(Root(base=base, layers=()), plan, layers, [])
-        validated = self._validate(disk, assembled["diskDigest"], base, plan, [])
+        checked = self._start_checking(layers, base, plan)
+        root = Root(base=base, layers=())
+        assembled = self._assemble(root, plan, layers)
+        disk, sealed = self._seal(assembled, root, plan, layers, [], checked)
+        validated = self._validate(disk, sealed["diskDigest"], base, plan, [])
         result: JsonObject = {
             "buildId": plan.build_id,
             "source": plan.base_urn,
@@ -524,7 +566,7 @@ class _Build:
 
     def _announce(self, plan: BuildPlan) -> None:
         stages: list[JsonValue] = [{"name": "capture", "title": "capture the base"}]
-        rest = {"assemble": "assemble the disk"}
+        rest = {"assemble": "assemble the disk", "seal": "seal the disk"}
         if self._template.validate.source_validation_only:
             rest |= {"validate": "boot and validate"}
         else:
