@@ -7,7 +7,7 @@ venv=${VENV:-.venv}
 
 run_packages="qemu-system-x86 qemu-utils ovmf swtpm swtpm-tools mmdebstrap bubblewrap mtools dosfstools
  e2fsprogs uidmap debian-archive-keyring gpgv openssh-client"
-dev_packages="$run_packages postgresql postgresql-client sbsigntool openssl procps iproute2"
+dev_packages="$run_packages postgresql postgresql-client sbsigntool openssl gnupg procps iproute2"
 bench_packages="$dev_packages packer libguestfs-tools guestfsd linux-image-cloud-amd64 xorriso"
 case $what in
 run) packages=$run_packages ;;

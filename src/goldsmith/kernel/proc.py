@@ -167,10 +167,20 @@ def describe_status(returncode: int) -> str:
     return f"signal {-returncode}"
 
 
-@cache
+# A parent that dies before the signal is asked for sends none: then the program must not start at all.
+_UNLESS_ORPHANED = 'test "$PPID" = "$0" || exit 137; exec "$@"'
+
+
 def _with_parent() -> tuple[str, ...]:
-    setpriv = which("setpriv")
-    return (str(setpriv), "--pdeathsig", "KILL") if setpriv else ()
+    setpriv = _setpriv()
+    if setpriv is None:
+        return ()
+    return (str(setpriv), "--pdeathsig", "KILL", "--", "/bin/sh", "-c", _UNLESS_ORPHANED, str(os.getpid()))
+
+
+@cache
+def _setpriv() -> Path | None:
+    return which("setpriv")
 
 
 def _pump(
