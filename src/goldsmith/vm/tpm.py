@@ -1,6 +1,7 @@
 """The machine's TPM 2.0: made fresh by swtpm for one machine, gone with it."""
 
 import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -66,13 +67,13 @@ def _manufacture(state: Path) -> None:
         f"create_certs_tool = {tool}\ncreate_certs_tool_config = {authority_config}\n"
         f"create_certs_tool_options = {options}\nactive_pcr_banks = sha256\n"
     )
-    proc.run(
-        [
-            *("swtpm_setup", "--tpm2", "--tpmstate", state, "--config", config, "--pcr-banks", "sha256"),
-            *("--create-ek-cert", "--create-platform-cert", "--lock-nvram"),
-        ],
-        timeout_seconds=_SETUP_SECONDS,
-    )
+    argv: list[str | Path] = [
+        *("swtpm_setup", "--tpm2", "--tpmstate", state, "--config", config, "--pcr-banks", "sha256"),
+        *("--create-ek-cert", "--create-platform-cert", "--lock-nvram"),
+    ]
+    # It starts a TPM of its own, which a kill of ours would leave; only root can enclose them so simply.
+    enclosed = proc.in_private_namespace(argv) if os.geteuid() == 0 else argv
+    proc.run(enclosed, timeout_seconds=_SETUP_SECONDS)
 
 
 def _await_socket(process: "subprocess.Popen[bytes]", files: MachineFiles, tick: Tick) -> None:
