@@ -26,7 +26,7 @@ from goldsmith.kernel.json import JsonObject
 _SECONDS_MAX = 3600.0
 # What is left of an earlier build: databases with the gallery in them, and what was found out about the host.
 _KEPT = ("goldsmith.db", "jobs.db", "host.json", "sandbox.json")
-_DISK, _AFTER_DISK, _BOOTED = "assemble", "sbom", "validate"
+_DISK, _SEALED, _AFTER_DISK, _BOOTED = "assemble", "seal", "sbom", "validate"
 _SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/goldsmith/providers"
 _MARKS = re.compile(r"^bench step (?:begins|ends) (\d+)$", re.MULTILINE)
 
@@ -55,6 +55,10 @@ class Built:
         return self.watched.finished[_DISK] + self.export_seconds
 
     @property
+    def sealed_seconds(self) -> float:
+        return self.watched.finished[_SEALED] + self.export_seconds
+
+    @property
     def tested_seconds(self) -> float | None:
         seen = self.watched.finished.get(_BOOTED)
         return None if seen is None else seen + self.export_seconds
@@ -66,7 +70,6 @@ class Repaired:
 
     disk_seconds: float
     step_seconds: float
-    ran: tuple[str, ...]
 
     @property
     def beyond_seconds(self) -> float:
@@ -145,10 +148,9 @@ def repair(ours: Ours) -> Repaired:
     watched = _watch(ours, stop_at=_AFTER_DISK)
     name = f"step-{len(recipe())}"
     marks = [int(found) for found in _MARKS.findall(watched.logs[name].read_text(errors="replace"))]
+    assert watched.ran[0] == name, f"the repair ran {watched.ran[0]} again, expected to begin at {name}"
     assert len(marks) == 2, f"{watched.logs[name]} does not show when the step began and ended"
-    return Repaired(
-        disk_seconds=watched.finished[_DISK], step_seconds=(marks[1] - marks[0]) / 1e9, ran=watched.ran
-    )
+    return Repaired(disk_seconds=watched.finished[_DISK], step_seconds=(marks[1] - marks[0]) / 1e9)
 
 
 def _watch(ours: Ours, *, stop_at: str | None) -> Watched:

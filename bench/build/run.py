@@ -102,6 +102,7 @@ def _run_ours(mine: Ours, number: int, *, boot: bool, quiet: Quiet) -> Run:
         others_cores=spent.others_cores,
         cpu_seconds=spent.cpu_seconds,
         disk_seconds=built.disk_seconds,
+        sealed_seconds=built.sealed_seconds,
         tested_seconds=built.tested_seconds,
         stages=(*built.watched.finished.items(), ("export", built.export_seconds)),
     )
