@@ -1,0 +1,1 @@
+"""Compliance of the fleet: the scan, the states it leaves behind, their summaries and remediation."""

@@ -1,0 +1,1 @@
+"""Template expressions `[...]`: one lexer, parser and function table for policy rules and deployments."""

@@ -1,0 +1,1 @@
+"""The Azure Policy language as a pure library: definitions, assignments, evaluation, explanation."""
