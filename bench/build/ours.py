@@ -24,8 +24,9 @@ from goldsmith.kernel.files import remove_tree
 from goldsmith.kernel.json import JsonObject
 
 _SECONDS_MAX = 3600.0
-# What is left of an earlier build: databases with the gallery in them, and what was found out about the host.
-_KEPT = ("goldsmith.db", "jobs.db", "host.json", "sandbox.json")
+# What is left of an earlier build: databases with the gallery in them, what was found out about the host, and
+# the template's package lists, which apt asks the mirror about anew.
+_KEPT = ("goldsmith.db", "jobs.db", "host.json", "sandbox.json", "package-lists")
 _DISK, _SEALED, _AFTER_DISK, _BOOTED = "assemble", "seal", "sbom", "validate"
 _SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/goldsmith/providers"
 _MARKS = re.compile(r"^bench step (?:begins|ends) (\d+)$", re.MULTILINE)
@@ -116,7 +117,10 @@ def warm_up(ours: Ours) -> None:
     ours.kept.mkdir()
     for name in _KEPT:
         for path in ours.base.state.glob(f"{name}*"):
-            shutil.copy2(path, ours.kept)
+            if path.is_dir():
+                shutil.copytree(path, ours.kept / path.name)
+            else:
+                shutil.copy2(path, ours.kept)
 
 
 def forget(ours: Ours) -> None:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from goldsmith.disk import guest, mounts, operations
+from goldsmith.disk import guest, mounts
 from goldsmith.disk.merged import MergedTree, materialise, move_changes, snapshot
 from goldsmith.kernel.errors import Error, NoSpaceError
 from goldsmith.kernel.json import JsonObject
@@ -25,6 +25,8 @@ from goldsmith.kernel.json import JsonObject
 SANDBOX_FAILED = 125
 ERROR_RAISED = 3
 ROOT_PLACEHOLDER = "{root}"
+# Set for a program that was given a merged root (see `sandbox`).
+ROOT_VARIABLE = "GOLDSMITH_ROOT"
 
 
 def main() -> int:
@@ -36,6 +38,10 @@ def main() -> int:
                 return _step(request)
             case "host":
                 return _host(request)
+            case "merged":
+                with _merged(request, scaffold=None) as root:
+                    arguments = {**request["arguments"], "root": str(root)}
+                    return _operation({"do": request["operation"], "arguments": arguments})
             case "probe":
                 return _probe(request)
             case _:
@@ -47,6 +53,9 @@ def main() -> int:
 
 
 def _operation(request: JsonObject) -> int:
+    # Loaded only here: a step, of which a build has many, needs none of it.
+    from goldsmith.disk import operations
+
     try:
         try:
             answer = operations.perform(request["do"], request["arguments"])
@@ -75,7 +84,7 @@ def error_of(error: OSError) -> Error:
 def _host(request: JsonObject) -> int:
     with _merged(request, scaffold=None) as root:
         argv = [word.replace(ROOT_PLACEHOLDER, str(root)) for word in request["argv"]]
-        return _run(argv, os.environ | {operations.ROOT_VARIABLE: str(root)})
+        return _run(argv, os.environ | {ROOT_VARIABLE: str(root)})
 
 
 def _step(request: JsonObject) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from goldsmith.disk.errors import StepFailedError
 from goldsmith.disk.model import FileWrite, StepCommand, View
-from goldsmith.disk.sandbox import Sandbox, answer_of, inside_argv
+from goldsmith.disk.sandbox import Sandbox
 from goldsmith.disk.tools import TOOL_SECONDS_MAX, raise_if_full
 from goldsmith.kernel import proc
 from goldsmith.kernel.cancel import Cancel, NeverCancel
@@ -244,8 +244,10 @@ class LayerStore:
         cancel: Cancel | None = None,
     ) -> JsonObject:
         """One of `operations` on the merged root."""
-        argv = inside_argv({"do": operation, "arguments": arguments})
-        return answer_of(self.with_root(base, layers, argv, cancel=cancel))
+        with self._work() as work:
+            view = View(lowers=_lowers(base, layers), upper=None, scratch=work / "scratch")
+            view.scratch.mkdir()
+            return self._sandbox.call_merged(view, operation, arguments, cancel=cancel)
 
     def _make(
         self,

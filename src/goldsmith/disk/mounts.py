@@ -5,6 +5,7 @@ overlay. Only ever called inside a private mount namespace (see `inside`).
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -97,13 +98,29 @@ def mount_overlay(
         options += ["upperdir=u", "workdir=w"]
     options += ["index=off", "xino=off"]
     options += ["metacopy=off", "redirect_dir=off"] if trusted else ["userxattr"]
+    flags = MS_NODEV | MS_NOSUID | (MS_RDONLY if upper is None else 0)
     before = Path.cwd()
     os.chdir(names)
     try:
-        flags = MS_NODEV | MS_NOSUID | (MS_RDONLY if upper is None else 0)
+        if upper is not None and _mounted_volatile(target, flags, options):
+            return
         mount("overlay", target.absolute(), "overlay", flags=flags, options=",".join(options))
     finally:
         os.chdir(before)
+
+
+def _mounted_volatile(target: Path, flags: int, options: Sequence[str]) -> bool:
+    """Whether the overlay could be mounted so that programs in it sync nothing (kernels from 5.10 on).
+
+    A layer counts only once it is whole and has its manifest; one that a crash left is made again.
+    """
+    try:
+        mount("overlay", target.absolute(), "overlay", flags=flags, options=",".join([*options, "volatile"]))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
 
 
 def leave_host(*, network: bool) -> None:

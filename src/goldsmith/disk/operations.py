@@ -24,9 +24,6 @@ from goldsmith.kernel.errors import InvalidInputError
 from goldsmith.kernel.files import no_space, remove_tree
 from goldsmith.kernel.json import JsonObject
 
-# Set for a program that was given a merged root (see `sandbox`).
-ROOT_VARIABLE = "GOLDSMITH_ROOT"
-
 
 def perform(name: str, arguments: JsonObject) -> JsonObject:
     """Raises what the operation raises; an unknown name is a bug of ours."""
@@ -82,7 +79,7 @@ def _copy_out(arguments: JsonObject) -> JsonObject:
 
 
 def _root(arguments: JsonObject) -> Path:
-    return Path(arguments.get("root") or os.environ[ROOT_VARIABLE])
+    return Path(arguments["root"])
 
 
 def _prepare(arguments: JsonObject) -> JsonObject:

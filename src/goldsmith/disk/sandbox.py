@@ -59,6 +59,12 @@ class Sandbox(Protocol):
         """Run a program of the host with the merged root mounted: `{root}` in `argv`, and $GOLDSMITH_ROOT."""
         ...
 
+    def call_merged(
+        self, view: View, operation: str, arguments: JsonObject, *, cancel: Cancel | None = None
+    ) -> JsonObject:
+        """Do one of `operations` with the merged root mounted, which becomes its `root`."""
+        ...
+
     def shell_argv(self, view: View, *, epoch: int, command: Sequence[str] = ()) -> list[str]:
         """What to execute on a terminal to look around (and change `view.upper`), or to run `command`."""
         ...
@@ -127,6 +133,12 @@ class LinuxSandbox:
     ) -> proc.Result:
         request = {**self._view_request(view), "do": "host", "argv": [str(word) for word in argv]}
         return self._run(request, timeout_seconds=timeout_seconds, cancel=cancel)
+
+    def call_merged(
+        self, view: View, operation: str, arguments: JsonObject, *, cancel: Cancel | None = None
+    ) -> JsonObject:
+        request = {**self._view_request(view), "do": "merged", "operation": operation, "arguments": arguments}
+        return answer_of(self._run(request, cancel=cancel))
 
     def shell_argv(self, view: View, *, epoch: int, command: Sequence[str] = ()) -> list[str]:
         interactive = (

@@ -3,6 +3,7 @@
 import json
 import posixpath
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from goldsmith.disk.debs import LockedDeb
@@ -16,14 +17,15 @@ from goldsmith.kernel.files import remove_tree, write_atomic
 from goldsmith.kernel.json import canonical
 from goldsmith.marketplace.model import Capture
 from goldsmith.publishing.model import PlannedStep, StepFailure, StepKind
+from goldsmith.publishing.packagelists import APT_SETTINGS, PackageLists
 from goldsmith.publishing.validation import failed_command, inline_script
 from goldsmith.publishing.workshop import Workshop
 
 _DEBS = "/run/goldsmith/debs"
-_APT_CONFIG = b"""\
+_APT_CONFIG = f"""\
 #include "/run/goldsmith/apt.conf";
 DPkg::Pre-Install-Pkgs:: "/run/goldsmith/keep-debs";
-"""
+{APT_SETTINGS}""".encode()
 # apt names the packages it is about to install, one file a line (apt.conf(5), DPkg::Pre-Install-Pkgs).
 _KEEP_DEBS = f"""\
 #!/bin/sh
@@ -86,20 +88,29 @@ def make_layer(
                 drop.mkdir(parents=True)
                 # apt's own unprivileged user looks at the directory too.
                 drop.chmod(0o755)
+                lists = PackageLists(workshop.state, template_name, layers.sandbox)
+                lent = drop.with_suffix(".lists")
+                lists.drop(lent)
+                command = _command(workshop, step, drop)
+                if step.kind is StepKind.SHELL:
+                    command = replace(command, binds=(*command.binds, lists.lend(lent)))
                 try:
                     found = layers.run(
                         step.key,
                         base=base.root,
                         parents=parents,
-                        command=_command(workshop, step, drop),
+                        command=command,
                         log=log,
                         epoch=base.epoch,
                         step=why,
                         cancel=cancel,
                         on_output=on_output,
                     )
+                    lists.keep(lent)
                 except StepFailedError as error:
                     raise CustomizeError(_failure(step, error), template_name=template_name) from error
+                finally:
+                    lists.drop(lent)
             _keep_debs(workshop, step.key, drop)
             return found
 
