@@ -194,3 +194,12 @@ def test_the_end_of_a_log_is_read_whatever_is_in_it(tmp_path: Path, content: byt
 def test_no_log_is_no_lines(tmp_path: Path) -> None:
     assert tail_lines("") == []
     assert tail_lines(str(tmp_path / "absent")) == []
+
+
+def test_a_stage_that_was_canceled_is_not_called_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    story = Story()
+    show = plain_lines()
+    for event in build_of(story)[:-1]:
+        show(event)
+    show(story.event("stage.failed", stage="step-1", error="canceled", canceled=True))
+    assert capsys.readouterr().out.splitlines()[-1].endswith("1 greet: canceled")

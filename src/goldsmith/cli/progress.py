@@ -70,7 +70,8 @@ class BuildView:
                 stage.seconds = data["seconds"]
                 stage.note = data.get("text", stage.note)
             case "stage.failed":
-                stage.state, stage.seconds = "failed", now - stage.started
+                stage.state = "canceled" if data.get("canceled") else "failed"
+                stage.seconds = now - stage.started
         return stage
 
 
@@ -109,7 +110,7 @@ def _line(event_name: str, stage: _Stage) -> str:
             how = "reused" if stage.state == "reused" else seconds_text(stage.seconds)
             return f"{stage.title}: {how}" + (f", {stage.note}" if stage.note else "")
         case "stage.failed":
-            return f"{stage.title}: FAILED"
+            return f"{stage.title}: {'canceled' if stage.state == 'canceled' else 'FAILED'}"
     return ""
 
 
@@ -140,6 +141,7 @@ _MARKS = {
     "done": ("✔", "green"),
     "reused": ("✔", "green dim"),
     "failed": ("✘", "bold red"),
+    "canceled": ("✘", "yellow"),
 }
 
 
@@ -154,7 +156,7 @@ def draw(view: BuildView, *, now: float, elapsed: float, lines: int) -> Group:
     log: list[str] = []
     for stage in _fitting(list(view.stages.values()), lines - _LOG_LINES - 2):
         mark, style = _MARKS[stage.state]
-        clock = seconds_text(stage.seconds) if stage.state in ("done", "failed") else ""
+        clock = seconds_text(stage.seconds) if stage.state in ("done", "failed", "canceled") else ""
         if stage.state == "reused":
             clock = "reused"
         if stage.state == "running":
@@ -173,7 +175,9 @@ def _fitting(stages: list[_Stage], room: int) -> list[_Stage]:
     """As many stages as fit, keeping the running one in sight."""
     if len(stages) <= room:
         return stages
-    current = next((i for i, s in enumerate(stages) if s.state in ("running", "failed")), len(stages) - 1)
+    current = next(
+        (i for i, s in enumerate(stages) if s.state in ("running", "failed", "canceled")), len(stages) - 1
+    )
     start = max(0, min(current - room // 2, len(stages) - room))
     return stages[start : start + room]
 

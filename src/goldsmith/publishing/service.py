@@ -15,6 +15,7 @@ from goldsmith.marketplace.model import Capture
 from goldsmith.publishing import bases, logic, pipeline, planning, releasing
 from goldsmith.publishing.model import BuildPlan, BuildRecord, BuildState
 from goldsmith.publishing.request import BuildRequest, to_json
+from goldsmith.publishing.stages.capture import known_versions
 from goldsmith.publishing.workshop import Workshop
 
 
@@ -55,7 +56,7 @@ def preview(workshop: Workshop, request: BuildRequest, *, cancel: Cancel) -> Pre
     if base is None:
         return Preview(base=None, plan=None, unchanged=None)
     customizers, validators = planning.fetch_inputs(request, workshop.inputs, cancel=cancel)
-    versions = pipeline.known_versions(workshop, planning.shared_image(template).gallery_image_id)
+    versions = known_versions(workshop, planning.shared_image(template).gallery_image_id)
     plan = planning.make_plan(
         request, base, customizer_inputs=customizers, validator_inputs=validators, versions=versions
     )
