@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from goldsmith.app import App
-from goldsmith.cli import names, options
+from goldsmith.cli import differing, names, options
 from goldsmith.cli.output import print_facts, print_json, print_table, seconds_text
 from goldsmith.gallery import lifecycle, service
 from goldsmith.gallery.logic import latest as find_latest
@@ -33,6 +33,9 @@ _AGED = "aged"
 @click.group()
 def command() -> None:
     """Galleries, image definitions and image versions."""
+
+
+command.add_command(differing.command)
 
 
 @command.command()
@@ -99,11 +102,18 @@ def show(name: str, region: str | None, as_json: bool) -> None:
     app = App()
     depth = name.strip("/").count("/")
     if depth == 0:
-        print_json(gallery_json(service.show_gallery(app.gallery, names.gallery_id(app, name))))
+        gallery = service.show_gallery(app.gallery, names.gallery_id(app, name))
+        if as_json:
+            print_json(gallery_json(gallery))
+        else:
+            print_facts(_gallery_facts(app, gallery))
         return
     if depth == 1:
         definition = service.show_definition(app.gallery, names.definition_id(app, name))
-        print_json(definition_json(definition))
+        if as_json:
+            print_json(definition_json(definition))
+        else:
+            print_facts(_definition_facts(app, definition))
         return
     version = names.image_version(app, name, region=region or app.default_region)
     if as_json:
@@ -284,6 +294,33 @@ def delete_version(name: str) -> None:
     app = App()
     lifecycle.delete_version(app.gallery, app.clock, names.version_id(app, name), actor=app.settings.actor)
     click.echo(f"deleted {name}")
+
+
+def _gallery_facts(app: App, gallery: Gallery) -> list[tuple[str, object]]:
+    definitions = service.list_definitions(app.gallery, gallery.id)
+    kept = gallery.soft_delete_policy is not None and gallery.soft_delete_policy.enabled
+    return [
+        ("gallery", gallery.id),
+        ("location", gallery.location),
+        ("description", gallery.description or "-"),
+        ("soft delete", "on" if kept else "off"),
+        ("definitions", "\n".join(definition.id.name for definition in definitions) or "-"),
+    ]
+
+
+def _definition_facts(app: App, definition: ImageDefinition) -> list[tuple[str, object]]:
+    identifier = definition.identifier
+    versions = service.list_versions(app.gallery, definition.id)
+    end = definition.end_of_life_date
+    return [
+        ("image definition", definition.id),
+        ("os", f"{definition.os_type.value}, {definition.os_state.value}, {definition.architecture.value}"),
+        ("identifier", f"{identifier.publisher}:{identifier.offer}:{identifier.sku}"),
+        ("security", definition.feature("SecurityType") or "Standard"),
+        ("end of life", iso(end) if end else "-"),
+        ("versions", "\n".join(str(version.name) for version in versions) or "-"),
+        ("latest", _latest(app, definition)),
+    ]
 
 
 def _version_facts(version: ImageVersion) -> list[tuple[str, object]]:
