@@ -1,16 +1,30 @@
-"""What an expression is once it is parsed: literals, calls and member look-ups."""
+"""What an expression is once it is parsed: values, calls and member look-ups; and where it may stand."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
+
+from goldsmith.kernel.json import JsonValue
 
 Expression: TypeAlias = "Literal | Call | Index"
 
 
+class Context(StrEnum):
+    """Where an expression stands; it decides which functions may be called."""
+
+    POLICY = "policy rule"
+    TEMPLATE = "deployment template"
+
+
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A string, integer, float, boolean or null written in the expression itself."""
+    """A value that is known: written in the expression (a string, number, boolean or null) or folded.
 
-    value: bool | int | float | str | None
+    Lists and objects come from folding only. Python's `True == 1 == 1.0` makes literals equal that are not:
+    compare `render(expression)` where the difference matters.
+    """
+
+    value: JsonValue
 
 
 @dataclass(frozen=True, slots=True)
