@@ -41,10 +41,12 @@ class Narrowing(StrEnum):
 class Input:
     """One value that a leaf reads.
 
-    `path` has lower-case segments; `[*]` stands for each member of the array so far. The value of a path
+    `path` has lower-case segments; `[*]` stands for each member of the array so far, a number selects one of
+    its members, and the empty path is the whole of the source. The value of a path
     with `[*]` is a list with one entry a member (a list of lists for two `[*]`); an array that is missing,
     null or no array gives an empty list, a member without the rest of the path gives null. A path without
-    `[*]` gives the value or null. CLOCK has the empty path: the .NET round-trip text of the moment.
+    `[*]` gives the value or null. CLOCK has the empty path: the .NET round-trip text of the moment. Values
+    keep the spelling of their own keys.
     """
 
     source: Source
@@ -57,7 +59,9 @@ class Leaf:
     """`test` takes the values of `inputs` in their order; raises EvaluationError when the condition has none.
 
     `key` says what is tested, with everything folded in: equal keys mean equal meaning.
-    `index` is its number in the pool. `condition` is the (first) condition it was compiled from.
+    `index` is its number in the pool. `condition` is the (first) condition it was compiled from; a negative
+    one (`notEquals`) is compiled as the negation of its opposite where that is exact, so it may be that.
+    A leaf without inputs fails whenever it is reached.
     """
 
     index: int

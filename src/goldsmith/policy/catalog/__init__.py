@@ -1,0 +1,1 @@
+"""Collections of definitions: reading checkouts, exports and folders as one catalogue."""

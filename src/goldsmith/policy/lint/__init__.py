@@ -1,0 +1,1 @@
+"""Known mistakes of policy authors: rules with stable ids, findings with a place, and fixes."""

@@ -1,0 +1,1 @@
+"""Tables of cases for policies: what they say, running them, and what they leave unseen."""

@@ -1,0 +1,1 @@
+"""ARM JSON of definitions, initiatives, assignments, exemptions, enrollments and attestations."""
