@@ -22,6 +22,8 @@ from goldsmith.imagetemplate.reference import reference_markdown
 from goldsmith.imagetemplate.schema import json_schema
 from goldsmith.kernel import errors
 from goldsmith.kernel.errors import Error
+from goldsmith.policy.lint.reference import reference_markdown as lint_markdown
+from goldsmith.policy.reference import reference_markdown as language_markdown
 from goldsmith.settings import KNOWN
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -363,6 +365,14 @@ def state_entries() -> Iterator[str]:
                         yield name
 
 
+def policy_language() -> str:
+    return _MADE + language_markdown()
+
+
+def policy_lint() -> str:
+    return _MADE + lint_markdown()
+
+
 def template() -> str:
     return _MADE + reference_markdown()
 
@@ -385,6 +395,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events,
     "files.md": files,
     "image-template.schema.json": template_schema,
+    "policy-language.md": policy_language,
+    "policy-lint.md": policy_lint,
     "settings.md": settings,
     "template.md": template,
 }

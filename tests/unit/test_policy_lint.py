@@ -150,7 +150,7 @@ def built(case: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _multiplied(properties: dict[str, Any], case: Mapping[str, Any]) -> None:
-    leaf = {"field": "name", "equals": "x"}
+    leaf: dict[str, Any] = {"field": "name", "equals": "x"}
     where = {"field": f"{_NICS}[*].id", "equals": "x"}
     rule = properties.get("policyRule", {})
     for number in range(case.get("many_parameters", 0)):
@@ -285,7 +285,16 @@ def test_deep_nesting_is_a_finding_and_not_an_error() -> None:
     for _ in range(3_000):
         document = {"not": document}
     findings = lint_definition({"policyRule": {"if": document}}, aliases=ALIASES, source="x")
-    assert [finding.rule for finding in findings] == [TOO_DEEP]
+    assert {finding.rule for finding in findings} == {TOO_DEEP, "limit-nesting"}
+    nested: Any = "x"
+    for _ in range(290):
+        nested = {"a": [nested]} if isinstance(nested, str) else {"a": nested}
+    for place in ("mode", "metadata", "parameters", "policyRule", "displayName", "policyType", "version"):
+        assert lint_definition(clean() | {place: nested}, aliases=ALIASES, source="x")
+    for effect in ("modify", "append", "denyAction", "auditIfNotExists"):
+        then = {"effect": effect, "details": nested}
+        rule = {"if": {"field": "name", "in": [nested, nested]}, "then": then}
+        assert lint_definition({"policyRule": rule}, aliases=ALIASES, source="x")
     text = "[" * 200_000
     assert [one.rule for one in lint_text(text, aliases=ALIASES, source="x")] == [INVALID_JSON]
 

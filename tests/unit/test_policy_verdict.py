@@ -375,3 +375,20 @@ def test_a_storage_account_is_judged_under_its_own_aliases() -> None:
     assert _verdict(deny(condition), storage(networkAcls={"ipRules": [{"action": "deny"}]})).state is (
         ComplianceState.COMPLIANT
     )
+
+
+def test_a_deployment_that_cannot_be_computed_leaves_the_resource_non_compliant() -> None:
+    policy = _not_exists(
+        "deployIfNotExists",
+        roleDefinitionIds=[ROLE],
+        deployment={
+            "properties": {
+                "mode": "incremental",
+                "template": {},
+                "parameters": {"n": {"value": "[int(field('name'))]"}},
+            }
+        },
+    )
+    verdict = _verdict(policy, vm())
+    assert (verdict.state, verdict.deployment) == (ComplianceState.NON_COMPLIANT, None)
+    assert "cannot be computed" in verdict.reasons[1]

@@ -17,6 +17,7 @@ from goldsmith.policy.details import (
     CascadeBehavior,
     ConflictEffect,
     EvaluationDelay,
+    parse_delay,
     read_actions,
     read_existence,
 )
@@ -116,7 +117,16 @@ class DueEvaluation:
     """An auditIfNotExists or deployIfNotExists policy to evaluate after the provider's success."""
 
     assigned: AssignedPolicy
-    delay: EvaluationDelay
+
+    @property
+    def delay(self) -> EvaluationDelay:
+        """When to; details that cannot be read mean the default, and the evaluation then says so."""
+        rule = self.assigned.definition.rule
+        assert rule is not None, "only definitions with a rule of ours are decided"
+        try:
+            return read_existence(rule.details, self.assigned.parameters, deploys=False).evaluation_delay
+        except InvalidInputError:
+            return parse_delay(None, at="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -265,7 +275,7 @@ def _decide_write(case: _Case, assigned: AssignedPolicy, target: Target) -> None
         if prepared is None:
             return
         if after_success:
-            case.due.append(DueEvaluation(assigned=assigned, delay=_delay(assigned)))
+            case.due.append(DueEvaluation(assigned=assigned))
             return
     except (EvaluationError, InvalidInputError) as error:
         # These run after the provider's success: their failure then is a compliance state, not a denial.
@@ -323,12 +333,6 @@ def _covers_deletion(case: _Case, assigned: AssignedPolicy) -> bool:
     if case.request.deleted_with is not DeletedWith.RESOURCE_GROUP:
         return True
     return assigned.definition.indexed and details.on_group_deletion is CascadeBehavior.DENY
-
-
-def _delay(assigned: AssignedPolicy) -> EvaluationDelay:
-    rule = assigned.definition.rule
-    assert rule is not None, "only definitions with a rule of ours are prepared"
-    return read_existence(rule.details, assigned.parameters, deploys=False).evaluation_delay
 
 
 def _expressions(case: _Case, prepared: PreparedPolicy, target: Target) -> tuple[EvaluatedExpression, ...]:

@@ -3,9 +3,11 @@
 Specification: Azure Policy effect basics, "interchanging effects" and "order of evaluation".
 """
 
+import re
+
 from goldsmith.kernel.errors import InvalidInputError
 from goldsmith.policy.definition import PolicyDefinition
-from goldsmith.policy.rule import Computed, Constant, Effect
+from goldsmith.policy.rule import Constant, Effect
 
 # The order in which a request meets them; auditIfNotExists and deployIfNotExists follow its success.
 REQUEST_ORDER = (
@@ -21,6 +23,7 @@ REQUEST_ORDER = (
 AFTER_SUCCESS = (Effect.AUDIT_IF_NOT_EXISTS, Effect.DEPLOY_IF_NOT_EXISTS)
 ON_ACTIONS = (Effect.DENY_ACTION, Effect.AUDIT_ACTION)
 
+_PARAMETER = re.compile(r"\[\s*parameters\(\s*'([^']+)'\s*\)\s*\]", re.IGNORECASE)
 _BY_NAME = {effect.lower(): effect for effect in Effect}
 
 
@@ -61,14 +64,13 @@ def effects_of(definition: PolicyDefinition) -> tuple[str, ...]:
 
 def _written(definition: PolicyDefinition) -> tuple[str, ...]:
     """What the parameter that the effect is taken from allows; empty when it allows anything."""
-    rule = definition.rule
-    then = definition.policy_rule.get("then") or {}
-    text = (
-        rule.effect.text if rule is not None and isinstance(rule.effect, Computed) else then.get("effect", "")
-    )
+    then = definition.policy_rule.get("then")
+    match = _PARAMETER.fullmatch(str(then.get("effect", ""))) if isinstance(then, dict) else None
+    if match is None:
+        return ()
     for name, parameter in definition.parameters.items():
-        if parameter.allowed is not None and f"'{name.lower()}'" in str(text).lower():
-            return tuple(str(each) for each in parameter.allowed)
+        if name.lower() == match[1].lower():
+            return tuple(str(each) for each in parameter.allowed or ())
     return ()
 
 

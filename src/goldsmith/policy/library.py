@@ -61,7 +61,7 @@ class Library:
         return tuple(each for versions in self._initiatives.values() for each in versions.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AssignedPolicy:
     """One definition in force through one assignment, with the values it runs with.
 

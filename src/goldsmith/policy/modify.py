@@ -14,10 +14,11 @@ from goldsmith.policy.aliases import Modifiable
 from goldsmith.policy.applicability import may_set_identity
 from goldsmith.policy.details import ChangeDetails, ConflictEffect, Operation, OperationKind, read_changes
 from goldsmith.policy.evaluate import evaluate_computation
+from goldsmith.policy.operands import Computation
 from goldsmith.policy.parameters import DEPTH_MOST, is_deep, same_value
 from goldsmith.policy.paths import WILDCARD, FieldKind, parse_field
 from goldsmith.policy.prepared import Compiler, PreparedPolicy
-from goldsmith.policy.rule import Effect
+from goldsmith.policy.rule import Effect, Operand
 from goldsmith.policy.target import Target
 
 # The types of tokens that alias tables name; others (Any, NotSpecified) say nothing.
@@ -89,14 +90,8 @@ def plan(prepared: PreparedPolicy, target: Target, *, compiler: Compiler) -> Pla
 
     Raises InvalidInputError when the definition's details are not those of its effect.
     """
-    rule = prepared.assigned.definition.rule
-    assert rule is not None, "only definitions with a rule of ours are prepared"
-    details = read_changes(
-        rule.details,
-        prepared.assigned.parameters,
-        append=prepared.assigned.effect == Effect.APPEND,
-    )
-    changes = [_change(each, prepared, target, compiler=compiler) for each in details.operations]
+    details, operations = prepared.once("changes", lambda: _compiled(prepared, compiler))
+    changes = [_change(each, prepared, target, compiler=compiler) for each in operations]
     return PlannedChanges(
         prepared=prepared, details=details, changes=tuple(each for each in changes if each is not None)
     )
@@ -160,23 +155,53 @@ def written_path(path: str) -> tuple[str, ...]:
     return tuple(segments)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _CompiledOperation:
+    operation: Operation
+    field: Computation
+    value: Computation | None
+    condition: Computation | None
+
+
+def _compiled(
+    prepared: PreparedPolicy, compiler: Compiler
+) -> tuple[ChangeDetails, tuple[_CompiledOperation, ...]]:
+    rule = prepared.assigned.definition.rule
+    assert rule is not None, "only definitions with a rule of ours are prepared"
+    details = read_changes(
+        rule.details, prepared.assigned.parameters, append=prepared.assigned.effect == Effect.APPEND
+    )
+
+    def compiled(operand: Operand | None) -> Computation | None:
+        return None if operand is None else compiler.operand(operand, prepared)
+
+    return details, tuple(
+        _CompiledOperation(
+            operation=each,
+            field=compiler.operand(each.field, prepared),
+            value=compiled(each.value),
+            condition=compiled(each.condition),
+        )
+        for each in details.operations
+    )
+
+
 def _change(
-    operation: Operation, prepared: PreparedPolicy, target: Target, *, compiler: Compiler
+    compiled: _CompiledOperation, prepared: PreparedPolicy, target: Target, *, compiler: Compiler
 ) -> Change | None:
-    if operation.condition is not None:
-        holds = evaluate_computation(compiler.operand(operation.condition, prepared), target.document)
+    operation = compiled.operation
+    if compiled.condition is not None:
+        holds = evaluate_computation(compiled.condition, target.document)
         if not isinstance(holds, bool):
             raise EvaluationError(
                 f"the condition at '{operation.at}' gives {kind_of(holds)}, expected true or false"
             )
         if not holds:
             return None
-    field = evaluate_computation(compiler.operand(operation.field, prepared), target.document)
+    field = evaluate_computation(compiled.field, target.document)
     if not isinstance(field, str):
         raise EvaluationError(f"the field at '{operation.at}' gives {kind_of(field)}, expected a field name")
-    value: JsonValue = None
-    if operation.value is not None:
-        value = evaluate_computation(compiler.operand(operation.value, prepared), target.document)
+    value = None if compiled.value is None else evaluate_computation(compiled.value, target.document)
     path, trouble = _resolved(field, value, operation, prepared, compiler=compiler)
     return Change(kind=operation.kind, field=field, path=path, value=value, trouble=trouble)
 
@@ -326,13 +351,17 @@ def _write(node: JsonValue, path: Sequence[str], change: Change, *, makes_parent
 
 
 def _write_member(node: dict[str, JsonValue], key: str | None, head: str, change: Change) -> bool:
+    # A body may have one name in two spellings; afterwards it has one at most.
+    others = [each for each in node if each != key and each.lower() == head.lower()]
+    for each in others:
+        del node[each]
     if change.kind is OperationKind.REMOVE:
         if key is None:
             return False
         del node[key]
         return True
     if key is not None and same_value(node[key], change.value):
-        return False
+        return bool(others)
     node[key or head] = copy.deepcopy(change.value)
     return True
 

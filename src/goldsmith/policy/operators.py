@@ -154,7 +154,8 @@ def truth(value: JsonValue) -> bool | None:
 def like(text: str, pattern: str) -> bool:
     """`*` stands for any run of characters, `?` for exactly one.
 
-    The documentation knows one `*`; several, and `?`, are taken as the case files take them. The first and
+    The documentation knows one `*` only, and the linter's page on `match` calls other placeholders literal in
+    `like`; the case files want `?` to be a placeholder, and several `*` are not ruled out. The first and
     last pieces are anchored and those between are found leftmost, so nothing is tried twice.
     """
     first, star, rest = pattern.partition("*")

@@ -1,8 +1,8 @@
 """Assigned policies compiled for a resource type, each once."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, cast
 
 from goldsmith.policy.aliases import AliasTable
 from goldsmith.policy.applicability import applicability_condition, mentions_location, reads_identity
@@ -17,6 +17,8 @@ from goldsmith.policy.compile import (
 from goldsmith.policy.library import AssignedPolicy
 from goldsmith.policy.rule import AllOf, Condition, Operand
 from goldsmith.policy.tree import All, Always, Any, Leaf, LeafNode, Negation, Node, Source
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,10 +36,17 @@ class PreparedPolicy:
     reads_identity: bool
     reads_tags: bool
     mentions_location: bool
+    memo: dict[str, object] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], _T]) -> _T:
+        """What `make` gives, made once for this policy and type; the name stands for one type of value."""
+        if name not in self.memo:
+            self.memo[name] = make()
+        return cast(_T, self.memo[name])
 
 
 class Compiler:
-    """Compiles against one alias table, and keeps what it compiled as long as the policy lives.
+    """Compiles against one alias table, and keeps what it compiled until it is told to forget the policy.
 
     Documents remember results by the nodes of the compiler's pool: use one compiler with a document.
     """
@@ -45,9 +54,7 @@ class Compiler:
     def __init__(self, aliases: AliasTable) -> None:
         self.aliases = aliases
         self.pool = Pool()
-        self._prepared: WeakKeyDictionary[AssignedPolicy, dict[tuple[str, str | None], PreparedPolicy]] = (
-            WeakKeyDictionary()
-        )
+        self._prepared: dict[AssignedPolicy, dict[tuple[str, str | None], PreparedPolicy]] = {}
 
     def prepare(
         self, assigned: AssignedPolicy, resource_type: str, api_version: str | None = None
@@ -64,6 +71,10 @@ class Compiler:
         if prepared is None:
             prepared = known[key] = self._prepare(assigned, resource_type, api_version)
         return prepared
+
+    def forget(self, assigned: AssignedPolicy) -> None:
+        """Let go of a policy that is no longer in force; leaves that others share stay in the pool."""
+        self._prepared.pop(assigned, None)
 
     def condition(self, condition: Condition, prepared: PreparedPolicy, pool: Pool) -> Node:
         """A condition of the policy's `if` by itself, in a pool of the caller's."""

@@ -36,10 +36,11 @@ class Target:
     memo: dict[str, bool]
 
     def is_in_scope(self, assignment: PolicyAssignment) -> bool:
-        """Whether the assignment reaches the resource; asked once for all policies of an initiative."""
-        known = self.memo.get(assignment.id)
+        """Whether the assignment reaches the resource; asked once for each scope or assignment."""
+        key = assignment.id if assignment.not_scopes else assignment.scope
+        known = self.memo.get(key)
         if known is None:
-            known = self.memo[assignment.id] = in_scope(assignment, self.place.id, self.management_groups)
+            known = self.memo[key] = in_scope(assignment, self.place.id, self.management_groups)
         return known
 
     @property

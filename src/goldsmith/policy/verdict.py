@@ -168,34 +168,22 @@ def consider(
     if not definition.evaluated:
         return _not(ReasonCode.MODE, f"Mode '{definition.mode}' is not evaluated.")
     if not target.is_in_scope(assigned.assignment):
-        return _not(ReasonCode.OUT_OF_SCOPE, "The resource is outside the scope of the assignment.")
+        return _OUT_OF_SCOPE
     selectors = assigned.assignment.resource_selectors
     if selectors and not selected(selectors, target.subject(assigned.reference_id)):
         return _not(ReasonCode.NOT_SELECTED, "The resource selectors of the assignment leave it out.")
     if assigned.effect == Effect.DISABLED:
-        return _not(ReasonCode.DISABLED, "The effect is disabled.")
-    if not is_evaluated_type(target.type) or (definition.indexed and not target.indexed):
+        return _DISABLED
+    if not target.indexed and definition.indexed:
         return _not(ReasonCode.RESOURCE_TYPE, f"Mode '{definition.mode}' does not look at this type.")
     prepared = compiler.prepare(assigned, target.type, api_version)
-    if prepared.rule.unknown:
-        names = ", ".join(sorted(prepared.rule.unknown))
-        return _not(ReasonCode.UNKNOWN_ALIAS, f"The rule uses aliases that nobody knows: {names}.")
-    rule = definition.rule
-    if (
-        assigned.effect == Effect.MODIFY
-        and not may_set_identity(target.type)
-        and rule is not None
-        and sets_identity(rule.details)
-    ):
-        return _not(
-            ReasonCode.RESOURCE_TYPE, "identity.type can be modified on machines and scale sets only."
-        )
-    if prepared.mentions_location and target.type.lower() == SUBSCRIPTION_TYPE.lower():
-        return _not(ReasonCode.RESOURCE_TYPE, "A rule on locations is not about subscriptions.")
+    barred = prepared.once("barred", lambda: _barred(prepared))
+    if barred is not None:
+        return barred
     applies = prepared.applies
     if not (applies if isinstance(applies, bool) else evaluate_node(applies, target.document)):
-        return _not(ReasonCode.CONDITION_NOT_MET, "The rule is about other resources.")
-    return Consideration(prepared=prepared)
+        return _OTHERS
+    return prepared.once("considered", lambda: Consideration(prepared=prepared))
 
 
 def existence(
@@ -240,10 +228,42 @@ def deployment_of(prepared: PreparedPolicy, target: Target, compiler: Compiler) 
     )
 
 
+_OUT_OF_SCOPE = Consideration(
+    prepared=None,
+    code=ReasonCode.OUT_OF_SCOPE,
+    why="The resource is outside the scope of the assignment.",
+)
+_DISABLED = Consideration(prepared=None, code=ReasonCode.DISABLED, why="The effect is disabled.")
+_OTHERS = Consideration(
+    prepared=None, code=ReasonCode.CONDITION_NOT_MET, why="The rule is about other resources."
+)
 _UNJUDGED = {
     ReasonCode.MODE: ComplianceState.NOT_EVALUATED,
     ReasonCode.DISABLED: ComplianceState.NOT_EVALUATED,
 }
+
+
+def _barred(prepared: PreparedPolicy) -> Consideration | None:
+    """Why a policy can be about no resource of its type; None when it can."""
+    assigned, type_ = prepared.assigned, prepared.resource_type
+    rule = assigned.definition.rule
+    if not is_evaluated_type(type_):
+        return _not(ReasonCode.RESOURCE_TYPE, "Resources of Microsoft.Resources are not evaluated.")
+    if prepared.rule.unknown:
+        names = ", ".join(sorted(prepared.rule.unknown))
+        return _not(ReasonCode.UNKNOWN_ALIAS, f"The rule uses aliases that nobody knows: {names}.")
+    if (
+        assigned.effect == Effect.MODIFY
+        and not may_set_identity(type_)
+        and rule is not None
+        and sets_identity(rule.details)
+    ):
+        return _not(
+            ReasonCode.RESOURCE_TYPE, "identity.type can be modified on machines and scale sets only."
+        )
+    if prepared.mentions_location and type_.lower() == SUBSCRIPTION_TYPE.lower():
+        return _not(ReasonCode.RESOURCE_TYPE, "A rule on locations is not about subscriptions.")
+    return None
 
 
 def _judge(prepared: PreparedPolicy, target: Target, settings: Settings) -> Verdict:
@@ -330,9 +350,13 @@ def _judge_existence(prepared: PreparedPolicy, target: Target, settings: Setting
     if satisfied:
         return Verdict(assigned=prepared.assigned, state=ComplianceState.COMPLIANT, if_not_exists=details)
     deployment = None
-    if prepared.assigned.effect == Effect.DEPLOY_IF_NOT_EXISTS:
-        deployment = deployment_of(prepared, target, settings.compiler)
     sentences: tuple[str, ...] = (NO_RELATED,)
+    if prepared.assigned.effect == Effect.DEPLOY_IF_NOT_EXISTS:
+        try:
+            deployment = deployment_of(prepared, target, settings.compiler)
+        except EvaluationError as error:
+            # The resource does not comply all the same; what cannot be computed is the cure.
+            sentences += (f"The deployment cannot be computed: {error.message}.",)
     if looked_at and settings.with_reasons:
         explained = _last_explained(prepared, target, looked_at[-1], settings)
         if explained is not None:

@@ -8,7 +8,7 @@ from goldsmith.kernel.errors import InvalidInputError
 
 # What is not closed reaches to the end, so that every character is looked at once.
 _TOKEN = re.compile(
-    r'(?P<string>"(?:[^"\\]|\\.)*+(?:"|\Z))|(?P<comment>//[^\n]*|/\*(?:.*?\*/|.*))|(?P<comma>,)|(?P<other>[^\s,"/]+|/)',
+    r'(?P<string>"(?:[^"\\]|\\.)*+(?:"|\\?\Z))|(?P<comment>//[^\n]*|/\*(?:.*?\*/|.*))|(?P<comma>,)|(?P<other>[^\s,"/]+|/)',
     re.DOTALL,
 )
 _MARKS = (

@@ -1,5 +1,4 @@
-"""A policy definition as the checks read it: members by any case, conditions as a flat list, expressions
-parsed.
+"""A policy definition as the checks read it: members in any case, conditions as a list, expressions parsed.
 
 Nothing here raises on a malformed definition: what has the wrong shape is simply not there.
 """
@@ -15,6 +14,7 @@ from goldsmith.expressions.parse import parse_expression
 from goldsmith.kernel.errors import Error
 from goldsmith.kernel.json import JsonObject
 from goldsmith.policy.aliases import AliasTable
+from goldsmith.policy.limits import NESTED_CONDITIONS_MAX
 from goldsmith.policy.lint.model import Path, path_text
 from goldsmith.policy.rule import Effect, Operator
 
@@ -22,8 +22,8 @@ _QUANTIFIERS = {"allof": "allOf", "anyof": "anyOf", "not": "not"}
 _OPERATORS = {operator.value.lower(): operator for operator in Operator}
 _EFFECTS = {effect.value.lower(): effect for effect in Effect}
 _RESOURCE_MANAGER_MODES = ("all", "indexed")
-# Deeper nesting is refused by the language (512 nested conditionals); below it nothing is looked at.
-DEPTH_MAX = 512
+# Deeper nesting is refused by the language; below it nothing is looked at.
+DEPTH_MAX = NESTED_CONDITIONS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,15 @@ class Node:
     operator: Operator | None = None
     operator_key: str = ""
     subject: Any = None
+    subject_key: str = ""
 
     @property
     def target(self) -> Any:
         return self.body.get(self.operator_key)
+
+    @property
+    def subject_path(self) -> Path:
+        return (*self.path, self.subject_key)
 
     @property
     def target_path(self) -> Path:
@@ -260,8 +265,15 @@ class Definition:
             if isinstance(value, str)
         )
 
-    def written_below(self, path: Path) -> Iterator[Written]:
-        return (one for one in self.written if one.path[: len(path)] == path)
+    @cached_property
+    def _by_path(self) -> dict[Path, Written]:
+        return {one.path: one for one in self.written}
+
+    def written_in(self, value: Any, path: Path) -> Iterator[Written]:
+        """The expressions in a part of the rule, `value`, which stands at `path`."""
+        for here, one in walk(value, path):
+            if isinstance(one, str) and here in self._by_path:
+                yield self._by_path[here]
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -387,7 +399,7 @@ def _node(
         if low in _QUANTIFIERS:
             node.kind = _QUANTIFIERS[low]
         elif low in ("field", "value", "count"):
-            node.kind, node.subject = low, value
+            node.kind, node.subject, node.subject_key = low, value, key
         elif low in _OPERATORS:
             node.operator, node.operator_key = _OPERATORS[low], key
     return node

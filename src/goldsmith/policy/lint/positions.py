@@ -13,7 +13,7 @@ from goldsmith.policy.lint.model import Path, Region
 
 # What is not closed reaches to the end, so that every character is looked at once.
 _TOKEN = re.compile(
-    r'(?P<string>"(?:[^"\\]|\\.)*+(?:"|\Z))|(?P<mark>[{}\[\],:])|(?P<comment>//[^\n]*|/\*(?:.*?\*/|.*))'
+    r'(?P<string>"(?:[^"\\]|\\.)*+(?:"|\\?\Z))|(?P<mark>[{}\[\],:])|(?P<comment>//[^\n]*|/\*(?:.*?\*/|.*))'
     r'|(?P<word>[^\s{}\[\],:"/]+)',
     re.DOTALL,
 )

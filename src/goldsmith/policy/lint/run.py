@@ -16,8 +16,9 @@ from goldsmith.policy.lint.model import Finding, Found, LintRule, Path, Region, 
 from goldsmith.policy.lint.positions import Positions
 from goldsmith.policy.lint.rules import BY_ID, ENVELOPE_IDS, RULES, rules_named
 
-# 512 nested conditions are two levels each; what else a definition may hold around and below them.
-_DEPTH_MAX = 1_100
+# Deeper documents are not looked into: what walks them by recursion would come to the interpreter's limit.
+_DEPTH_MAX = 300
+_AT_ANY_DEPTH = ("no-rule", "does-not-compile", "limit-nesting")
 _IGNORED = "lintIgnore"
 _SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 
@@ -38,10 +39,14 @@ def lint_definition(
     `metadata.lintIgnore`, by their id or that of Azure's linter, give findings that are marked as suppressed.
     Raises nothing: what does not compile is a finding.
     """
+    definition = Definition(document, aliases, at)
     if depth(document) > _DEPTH_MAX:
         found = Found(at, f"lists and objects nest deeper than {_DEPTH_MAX} levels")
-        return tuple(_with_regions([_finding(BY_ID[TOO_DEEP], found, source)], text))
-    definition = Definition(document, aliases, at)
+        only = [_finding(BY_ID[TOO_DEEP], found, source)]
+        only += [
+            _finding(BY_ID[id_], one, source) for id_ in _AT_ANY_DEPTH for one in BY_ID[id_].check(definition)
+        ]
+        return tuple(_with_regions(_in_order(_without_echoes(only)), text))
     own = _own_ignores(definition)
     findings = []
     for rule in RULES:

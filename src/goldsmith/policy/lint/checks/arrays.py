@@ -46,7 +46,7 @@ def no_member(definition: Definition) -> Iterator[Found]:
 def field_in_count(definition: Definition) -> Iterator[Found]:
     counting = [node for node in definition.nodes if node.counted and not node.is_quantifier]
     for node in counting:
-        for one in definition.written_below(node.path):
+        for one in definition.written_in(node.body, node.path):
             names = _called_with(one.tree, "field") if one.tree is not None else []
             wrong = [name for name in names if _is_of(name, node.counted)]
             if wrong and not _within_a_child(one.path, node):
@@ -60,7 +60,7 @@ def field_in_count(definition: Definition) -> Iterator[Found]:
 def count_without_members(definition: Definition) -> Iterator[Found]:
     for node in definition.nodes:
         if node.kind == "count" and isinstance(node.subject, dict):
-            found = member(node.subject, "field", (*node.path, "count"))
+            found = member(node.subject, "field", node.subject_path)
             if found and isinstance(found.value, str) and "[*]" not in found.value:
                 fix = Fix("Count the members.", (Replace(found.path, f"{found.value}[*]"),))
                 yield Found(found.path, f"'{found.value}' is counted, which selects no members", fix)
@@ -85,9 +85,9 @@ def array_as_one_value(definition: Definition) -> Iterator[Found]:
             yield Found(node.path, f"'{name}' is an array, {node.operator_key} compares it as one value")
 
 
-def unknown_counted(definition: Definition) -> Iterator[Found]:
+def current_outside_count(definition: Definition) -> Iterator[Found]:
     for node in definition.leaves:
-        for one in definition.written_below(node.path):
+        for one in definition.written_in(node.body, node.path):
             if one.tree is None or _within_a_child(one.path, node):
                 continue
             if (
@@ -133,7 +133,7 @@ def _looks_at_member(definition: Definition, node: Node, counted: str | None) ->
         inner = member(node.subject, "field")
         if inner and isinstance(inner.value, str) and inner.value.lower().startswith(counted.lower()):
             return True
-    for one in definition.written_below(node.path):
+    for one in definition.written_in(node.body, node.path):
         # What cannot be read may look at the member; that it does not parse is another rule's finding.
         if one.tree is None or any(call.name in ("current", "field") for call in calls(one.tree)):
             return True
@@ -208,6 +208,6 @@ RULES = (
         explanation="current() is the member that a count looks at; elsewhere there is none and evaluation "
         "fails.",
         hint="use field(), or put the condition into the where of a count",
-        check=unknown_counted,
+        check=current_outside_count,
     ),
 )

@@ -178,7 +178,7 @@ def unknown_key(definition: Definition) -> Iterator[Found]:
     for node in definition.nodes:
         yield from _strange(node.body, node.path, _CONDITION_KEYS)
         if node.kind == "count" and isinstance(node.subject, dict):
-            yield from _strange(node.subject, (*node.path, "count"), ("field", "value", "name", "where"))
+            yield from _strange(node.subject, node.subject_path, ("field", "value", "name", "where"))
     known = " ".join(keys for effect, keys in _DETAIL_KEYS.items() if effect in definition.effects)
     if (
         known

@@ -106,7 +106,7 @@ def unguarded_number(definition: Definition) -> Iterator[Found]:
 
 def null_operand(definition: Definition) -> Iterator[Found]:
     for node in definition.leaves:
-        for one in definition.written_below(node.target_path):
+        for one in definition.written_in(node.target, node.target_path):
             if one.path == node.target_path and isinstance(one.tree, Call) and one.tree.name == "tryget":
                 fix = _fix("Add a fall-back.", one, one.tree, Call("coalesce", (one.tree, Literal(""))))
                 yield Found(one.path, "tryGet gives null when there is nothing", fix)
@@ -114,8 +114,8 @@ def null_operand(definition: Definition) -> Iterator[Found]:
 
 def null_compared(definition: Definition) -> Iterator[Found]:
     for node in definition.leaves:
-        path = (*node.path, "value")
-        for one in definition.written_below(path) if node.operator in _COERCING else ():
+        path = node.subject_path
+        for one in definition.written_in(node.subject, path) if node.operator in _COERCING else ():
             if one.path == path and isinstance(one.tree, Call) and one.tree.name == "tryget":
                 yield Found(one.path, f"where tryGet gives null, {node.operator_key} compares an empty text")
 

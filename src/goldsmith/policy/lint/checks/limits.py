@@ -3,16 +3,18 @@
 from collections.abc import Callable, Iterator
 
 from goldsmith.kernel.json import canonical
+from goldsmith.policy.limits import (
+    CONDITIONS_MAX,
+    EXISTENCE_CONDITIONS_MAX,
+    FIELD_COUNTS_PER_ARRAY_MAX,
+    FUNCTION_CALLS_MAX,
+    VALUE_COUNTS_MAX,
+)
 from goldsmith.policy.lint.definition import DEPTH_MAX, Definition, Member, calls, member, walk
 from goldsmith.policy.lint.model import Found, LintRule, Path, Severity
 
 _PARAMETERS_MAX = 20
-_IF_CONDITIONS_MAX = 4_096
-_THEN_CONDITIONS_MAX = 128
-_FUNCTIONS_MAX = 2_048
 _BODY_BYTES_MAX = 1_048_576
-_FIELD_COUNTS_MAX = 5
-_VALUE_COUNTS_MAX = 10
 _ITERATIONS_MAX = 100
 
 
@@ -25,7 +27,7 @@ def parameters(definition: Definition) -> Iterator[Found]:
 
 
 def conditions(definition: Definition) -> Iterator[Found]:
-    for root, most in ((definition.root, _IF_CONDITIONS_MAX), (definition.existence, _THEN_CONDITIONS_MAX)):
+    for root, most in ((definition.root, CONDITIONS_MAX), (definition.existence, EXISTENCE_CONDITIONS_MAX)):
         if root is not None:
             number = sum(1 for node in root.below() if not node.is_quantifier)
             if number > most:
@@ -41,9 +43,9 @@ def nesting(definition: Definition) -> Iterator[Found]:
 
 def functions(definition: Definition) -> Iterator[Found]:
     number = sum(1 for one in definition.written if one.tree is not None for _ in calls(one.tree))
-    if number > _FUNCTIONS_MAX and definition.rule:
+    if number > FUNCTION_CALLS_MAX and definition.rule:
         yield Found(
-            definition.rule.path, f"{number} functions are called, at most {_FUNCTIONS_MAX} are allowed"
+            definition.rule.path, f"{number} functions are called, at most {FUNCTION_CALLS_MAX} are allowed"
         )
 
 
@@ -61,15 +63,15 @@ def field_counts(definition: Definition) -> Iterator[Found]:
         if isinstance(name.value, str):
             key = name.value.lower()
             number[key] = number.get(key, 0) + 1
-            if number[key] == _FIELD_COUNTS_MAX + 1:
-                yield Found(path, f"'{name.value}' is counted more than {_FIELD_COUNTS_MAX} times")
+            if number[key] == FIELD_COUNTS_PER_ARRAY_MAX + 1:
+                yield Found(path, f"'{name.value}' is counted more than {FIELD_COUNTS_PER_ARRAY_MAX} times")
 
 
 def value_counts(definition: Definition) -> Iterator[Found]:
     found = list(_counts(definition, "value"))
-    if len(found) > _VALUE_COUNTS_MAX:
+    if len(found) > VALUE_COUNTS_MAX:
         yield Found(
-            found[_VALUE_COUNTS_MAX][0], f"{len(found)} value counts, at most {_VALUE_COUNTS_MAX} are allowed"
+            found[VALUE_COUNTS_MAX][0], f"{len(found)} value counts, at most {VALUE_COUNTS_MAX} are allowed"
         )
 
 
@@ -129,22 +131,24 @@ RULES = (
     _rule(
         "limit-conditions",
         "Too many conditions",
-        f"if may have {_IF_CONDITIONS_MAX} conditions, the existence condition {_THEN_CONDITIONS_MAX}.",
+        f"if may have {CONDITIONS_MAX} conditions, the existence condition {EXISTENCE_CONDITIONS_MAX}.",
         conditions,
     ),
     _rule("limit-nesting", "Conditions nest too deep", f"Conditions may nest {DEPTH_MAX} levels.", nesting),
-    _rule("limit-functions", "Too many functions", f"A rule may call {_FUNCTIONS_MAX} functions.", functions),
+    _rule(
+        "limit-functions", "Too many functions", f"A rule may call {FUNCTION_CALLS_MAX} functions.", functions
+    ),
     _rule("limit-size", "The definition is too big", f"A request may have {_BODY_BYTES_MAX} bytes.", size),
     _rule(
         "limit-field-counts",
         "One array is counted too often",
-        f"A rule may count the same array {_FIELD_COUNTS_MAX} times.",
+        f"A rule may count the same array {FIELD_COUNTS_PER_ARRAY_MAX} times.",
         field_counts,
     ),
     _rule(
         "limit-value-counts",
         "Too many value counts",
-        f"A rule may have {_VALUE_COUNTS_MAX} value counts.",
+        f"A rule may have {VALUE_COUNTS_MAX} value counts.",
         value_counts,
     ),
     _rule(

@@ -115,8 +115,7 @@ def empty_quantifier(definition: Definition) -> Iterator[Found]:
 
 def constant_value(definition: Definition) -> Iterator[Found]:
     for node in definition.leaves:
-        sides = ((*node.path, "value"), node.target_path)
-        if node.kind == "value" and not any(True for side in sides for _ in definition.written_below(side)):
+        if node.kind == "value" and not any(True for _ in definition.written_in(node.body, node.path)):
             yield Found(node.path, "both sides of the condition are constants")
 
 
