@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.disk.assemble import AssemblyPlan, assemble, measure_content, plan_assembly
+from goldsmith.disk.assemble import AssemblyPlan, assemble, plan_assembly
 from goldsmith.disk.formats import DiskFormat, inspect_disk, raw_to_qcow2, raw_to_vhd, to_raw
 from goldsmith.disk.gpt import read_partitions
 from goldsmith.disk.seal import seal, sparse_sha256
@@ -184,12 +184,6 @@ def test_canceled_assembly_leaves_no_file(tree: Path, plan: AssemblyPlan, tmp_pa
     with pytest.raises(CanceledError):
         assemble(tree, tmp_path / "out" / "disk.raw", plan, cancel=cancel)
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_measured_content_counts_blocks_and_a_file_with_two_names_once(tmp_path: Path) -> None:
-    (tmp_path / "one").write_bytes(b"x" * 4097)
-    os.link(tmp_path / "one", tmp_path / "two")
-    assert measure_content(tmp_path) == 4096 + 2 * 4096
 
 
 def test_sealed_disk_has_the_digest_of_its_bytes_and_is_read_only(disk: Path, tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import uuid
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from goldsmith.disk import ext4
 from goldsmith.disk.esp import find_boot_loaders, write_esp
+from goldsmith.disk.ext4_nodes import Content, read_content
 from goldsmith.disk.gpt import TYPE_ESP, TYPE_ROOT_ARM64, TYPE_ROOT_X86_64, Partition, write_gpt
 from goldsmith.disk.model import FileWrite
 from goldsmith.disk.tools import run_tool
 from goldsmith.kernel.cancel import Cancel
-from goldsmith.kernel.errors import InvalidInputError, ProgramError
+from goldsmith.kernel.errors import InvalidInputError
 from goldsmith.kernel.files import no_space
 from goldsmith.kernel.json import JsonObject
 
@@ -35,9 +35,9 @@ _FEATURES = (
     "dir_nlink,extra_isize,metadata_csum"
 )
 _UUID_FIELDS = ("disk_id", "esp_part_id", "root_part_id", "root_fs_id", "hash_seed")
-_MKE2FS_CONFIG = (
-    "[defaults]\n\tblocksize = 4096\n\tinode_size = 256\n\tinode_ratio = 16384\n\treserved_ratio = 5.0\n"
-)
+# Bytes of the disk for each inode; percent of the blocks that only root may fill.
+_INODE_RATIO = 16384
+_RESERVED_PERCENT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def plan_assembly(
     architecture: str = "x86_64",
     kernel_arguments: str = KERNEL_ARGUMENTS,
 ) -> AssemblyPlan:
-    """Plan a disk for a tree of `content_bytes` (see `measure_content`); without `size_bytes`, whole GiB with
+    """Plan a disk for a tree of `content_bytes` (see `read_content`); without `size_bytes`, whole GiB with
     room.
 
     Raises InvalidInputError when the size is not a multiple of 1 MiB, too small for the content, or the
@@ -153,32 +153,20 @@ boot
     ]
 
 
-def measure_content(root: Path) -> int:
-    """The bytes that the files and directories below `root` take in blocks of 4 KiB."""
-    total = 0
-    seen: set[tuple[int, int]] = set()
-    pending = [os.fspath(root)]
-    while pending:
-        total += _BLOCK_BYTES
-        with os.scandir(pending.pop()) as listing:
-            for item in listing:
-                if item.is_dir(follow_symlinks=False):
-                    pending.append(item.path)
-                    continue
-                status = item.stat(follow_symlinks=False)
-                if status.st_nlink > 1:
-                    if (status.st_dev, status.st_ino) in seen:
-                        continue
-                    seen.add((status.st_dev, status.st_ino))
-                total += -(-status.st_size // _BLOCK_BYTES) * _BLOCK_BYTES
-    return total
-
-
-def assemble(root: Path, out: Path, plan: AssemblyPlan, *, cancel: Cancel | None = None) -> None:
+def assemble(
+    root: Path,
+    out: Path,
+    plan: AssemblyPlan,
+    *,
+    content: Content | None = None,
+    cancel: Cancel | None = None,
+) -> None:
     """Write the raw disk `out` (sparse; absent unless whole) from the tree `root`.
 
-    The caller must see the tree with its owners: as root, or inside the user namespace that owns it.
-    Raises InvalidInputError when the tree has no signed boot loader or does not fit, NoSpaceError.
+    `content` is what `read_content` gave for the same tree just now, when the caller has it already. The
+    caller must see the tree with its owners: as root, or inside the user namespace that owns it.
+    Raises InvalidInputError when the tree has no signed boot loader or does not fit, ConflictError when it
+    changes meanwhile, NoSpaceError.
     """
     loaders = find_boot_loaders(root, plan.architecture)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -197,58 +185,61 @@ def assemble(root: Path, out: Path, plan: AssemblyPlan, *, cancel: Cancel | None
                 epoch=plan.epoch,
                 cancel=cancel,
             )
-            _write_root(root, partial, plan, cancel)
-            ext4.set_times_to_modification(partial, plan.root.offset, top_mtime=plan.epoch)
+            write_root(content or read_content(root, cancel=cancel), partial, plan, cancel=cancel)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
-        _config(partial).unlink(missing_ok=True)
 
 
-def _write_root(root: Path, disk: Path, plan: AssemblyPlan, cancel: Cancel | None) -> None:
-    config = _config(disk)
-    config.write_text(_MKE2FS_CONFIG)
+def write_root(content: Content, disk: Path, plan: AssemblyPlan, *, cancel: Cancel | None = None) -> None:
+    """Make the root file system in its partition of the raw `disk`, which has only zeros there.
+
+    Raises InvalidInputError when `content` does not fit, ConflictError when the tree has changed since.
+    """
+    # It brings numpy along, for which the many short programs that import this module need not wait.
+    from goldsmith.disk.ext4_groups import FullError
+    from goldsmith.disk.ext4_populate import populate
+
+    _make_file_system(disk, plan, cancel)
+    try:
+        populate(disk, plan.root.offset, content, epoch=plan.epoch, cancel=cancel)
+    except FullError as error:
+        raise InvalidInputError(
+            f"the root does not fit on a disk of {plan.size_bytes} bytes",
+            code="InvalidDiskSize",
+            hint="ask for a larger disk, or none to have the size computed",
+        ) from error
+
+
+def _make_file_system(disk: Path, plan: AssemblyPlan, cancel: Cancel | None) -> None:
+    """An empty one; its tables and journal need no zeros, because the file has nothing else."""
     extended = (
         f"offset={plan.root.offset},hash_seed={plan.hash_seed},root_owner=0:0,lazy_itable_init=1,"
         "lazy_journal_init=1,nodiscard"
     )
-    options = [
-        "-O",
-        _FEATURES,
-        "-b",
-        str(_BLOCK_BYTES),
-        "-I",
-        "256",
-        "-U",
-        str(plan.root_fs_id),
-        "-L",
-        "root",
-    ]
-    blocks = plan.root.size_bytes // _BLOCK_BYTES
-    try:
-        run_tool(
-            ["mke2fs", "-q", "-F", *options, "-E", extended, "-d", root, disk, str(blocks)],
-            writes=disk,
-            environment={
-                "MKE2FS_CONFIG": str(config),
-                "MKE2FS_SYNC": "0",
-                "E2FSPROGS_FAKE_TIME": str(plan.epoch),
-                "SOURCE_DATE_EPOCH": str(plan.epoch),
-            },
-            cancel=cancel,
-        )
-    except ProgramError as error:
-        if "Could not allocate" in error.tail:
-            raise InvalidInputError(
-                f"the root does not fit on a disk of {plan.size_bytes} bytes",
-                code="InvalidDiskSize",
-                hint="ask for a larger disk, or none to have the size computed",
-            ) from error
-        raise
-
-
-def _config(disk: Path) -> Path:
-    return disk.with_name(disk.name + ".mke2fs.conf")
+    options = {
+        "-O": _FEATURES,
+        "-b": _BLOCK_BYTES,
+        "-I": 256,
+        "-i": _INODE_RATIO,
+        "-m": _RESERVED_PERCENT,
+        "-U": plan.root_fs_id,
+        "-L": "root",
+        "-E": extended,
+    }
+    words = [str(word) for option in options.items() for word in option]
+    run_tool(
+        ["mke2fs", "-q", "-F", *words, disk, str(plan.root.size_bytes // _BLOCK_BYTES)],
+        writes=disk,
+        environment={
+            # The host's defaults are not ours.
+            "MKE2FS_CONFIG": os.devnull,
+            "MKE2FS_SYNC": "0",
+            "E2FSPROGS_FAKE_TIME": str(plan.epoch),
+            "SOURCE_DATE_EPOCH": str(plan.epoch),
+        },
+        cancel=cancel,
+    )
 
 
 def plan_to_json(plan: AssemblyPlan) -> JsonObject:

@@ -1,7 +1,6 @@
-"""Just enough of ext4 on disk to set the times of inodes, and to look through them.
+"""Just enough of ext2, 3 and 4 on disk to know one and to look through its inodes.
 
-Written from the kernel's Documentation/filesystems/ext4: super block, group descriptors, inode table,
-checksums.
+Written from the kernel's Documentation/filesystems/ext4: super block, group descriptors, inode table.
 """
 
 import struct
@@ -10,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from goldsmith.kernel.errors import UnsupportedError
-
 MAGIC = 0xEF53
-_SUPER_OFFSET = 1024
-_SUPER_BYTES = 1024
+SUPER_OFFSET = 1024
+SUPER_BYTES = 1024
 _INCOMPAT_RECOVER = 0x4
 _INCOMPAT_META_BG = 0x10
 _INCOMPAT_64BIT = 0x80
@@ -22,20 +19,20 @@ _INCOMPAT_SEED = 0x2000
 _RO_METADATA_CHECKSUM = 0x400
 _GROUP_INODES_UNUSED = 0x1
 _ATTRIBUTE_MAGIC = b"\x00\x00\x02\xea"
-_CHECKSUM_LOW = 0x7C
-_CHECKSUM_HIGH = 0x82
 _EXTRA_SIZE = 0x80
 _BASE_INODE_BYTES = 128
-_TOP_INODE = 2
-# (offset, bytes): atime, ctime and mtime; then the extra halves of ctime, mtime and atime, crtime, its extra
-# half.
-_TIME_FIELDS = ((0x08, 12), (0x84, 20))
 _POLYNOMIAL = 0x82F63B78
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuperBlock:
+    """`features` are the words compatible, incompatible and read-only compatible."""
+
+    features: tuple[int, int, int]
+    block_count: int
     block_bytes: int
+    blocks_per_group: int
+    inode_count: int
     inodes_per_group: int
     inode_bytes: int
     group_count: int
@@ -50,12 +47,12 @@ class SuperBlock:
 
 def read_super_block(disk: IO[bytes], offset: int) -> SuperBlock | None:
     """The super block of the file system that begins at byte `offset`; None when it is not ext2, 3 or 4."""
-    disk.seek(offset + _SUPER_OFFSET)
-    raw = disk.read(_SUPER_BYTES)
-    if len(raw) < _SUPER_BYTES or struct.unpack_from("<H", raw, 0x38)[0] != MAGIC:
+    disk.seek(offset + SUPER_OFFSET)
+    raw = disk.read(SUPER_BYTES)
+    if len(raw) < SUPER_BYTES or struct.unpack_from("<H", raw, 0x38)[0] != MAGIC:
         return None
     blocks = struct.unpack_from("<I", raw, 0x04)[0]
-    incompat, ro_compat = struct.unpack_from("<II", raw, 0x60)
+    compat, incompat, ro_compat = struct.unpack_from("<III", raw, 0x5C)
     large = bool(incompat & _INCOMPAT_64BIT)
     if large:
         blocks |= struct.unpack_from("<I", raw, 0x150)[0] << 32
@@ -67,6 +64,10 @@ def read_super_block(disk: IO[bytes], offset: int) -> SuperBlock | None:
         explicit = struct.unpack_from("<I", raw, 0x270)[0]
         seed = explicit if incompat & _INCOMPAT_SEED else crc32c(0xFFFFFFFF, raw[0x68:0x78])
     return SuperBlock(
+        features=(compat, incompat, ro_compat),
+        block_count=blocks,
+        blocks_per_group=per_group,
+        inode_count=struct.unpack_from("<I", raw)[0],
         block_bytes=1024 << struct.unpack_from("<I", raw, 0x18)[0],
         inodes_per_group=struct.unpack_from("<I", raw, 0x28)[0],
         inode_bytes=struct.unpack_from("<H", raw, 0x58)[0] if revision else _BASE_INODE_BYTES,
@@ -79,32 +80,6 @@ def read_super_block(disk: IO[bytes], offset: int) -> SuperBlock | None:
         needs_recovery=bool(incompat & _INCOMPAT_RECOVER),
         meta_groups=bool(incompat & _INCOMPAT_META_BG),
     )
-
-
-def set_times_to_modification(path: Path, offset: int, *, top_mtime: int) -> int:
-    """Make access, change and creation time of each inode its modification time, without parts of a second.
-
-    mke2fs copies the times at which the host last touched the files; with this its result depends on their
-    contents alone. The top directory's time is `top_mtime` (seconds): versions of mke2fs differ in whether
-    they copy it. Returns the number of inodes. Raises UnsupportedError for a file system not made by `mke2fs`
-    just now.
-    """
-    with path.open("r+b") as disk:
-        block = read_super_block(disk, offset)
-        if block is None or block.meta_groups or block.inode_bytes < 160:
-            raise UnsupportedError(f"the file system at {offset} of {path} is not ext4 with large inodes")
-        deltas = _delta_tables(block.inode_bytes) if block.checksum_seed is not None else {}
-        count = 0
-        for first, place, table in _inode_tables(disk, block, offset):
-            changed = bytearray(table)
-            for number, start in enumerate(range(0, len(changed), block.inode_bytes), first):
-                if changed[start] or changed[start + 1]:
-                    _set_times(changed, start, deltas, top_mtime if number == _TOP_INODE else None)
-                    count += 1
-            if changed != table:
-                disk.seek(place)
-                disk.write(changed)
-    return count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +99,7 @@ def read_inodes(path: Path, offset: int) -> Iterator[Inode]:
         block = read_super_block(disk, offset)
         if block is None or block.meta_groups:
             return
-        for first, _, table in _inode_tables(disk, block, offset):
+        for first, table in _inode_tables(disk, block, offset):
             for number, start in enumerate(range(0, len(table), block.inode_bytes), first):
                 inode = table[start : start + block.inode_bytes]
                 mode, mtime = struct.unpack_from("<H14xI", inode)
@@ -146,50 +121,8 @@ def crc32c(register: int, data: bytes) -> int:
     return register
 
 
-def _set_times(table: bytearray, start: int, deltas: dict[int, list[int]], mtime: int | None) -> None:
-    before = [bytes(table[start + at : start + at + size]) for at, size in _TIME_FIELDS]
-    if mtime is not None:
-        struct.pack_into("<I", table, start + 0x10, mtime & 0xFFFFFFFF)
-    modified = table[start + 0x10 : start + 0x14]
-    table[start + 0x08 : start + 0x10] = modified * 2
-    extra_bytes = struct.unpack_from("<H", table, start + _EXTRA_SIZE)[0]
-    if extra_bytes >= 0x98 - _EXTRA_SIZE:
-        # The low two bits extend the seconds beyond 2038; the others are nanoseconds.
-        epoch = struct.pack("<I", struct.unpack_from("<I", table, start + 0x88)[0] & 3)
-        table[start + 0x84 : start + 0x98] = epoch * 3 + modified + epoch
-    if not deltas:
-        return
-    # CRCs are linear: the checksum changes by the CRC of the difference, so that only changed bytes are
-    # looked at.
-    checksum = 0
-    for (at, size), old in zip(_TIME_FIELDS, before, strict=True):
-        for index in range(size):
-            difference = old[index] ^ table[start + at + index]
-            if difference:
-                checksum ^= deltas[at + index][difference]
-    low, high = struct.unpack_from("<H", table, start + _CHECKSUM_LOW)[0], 0
-    has_high = extra_bytes >= _CHECKSUM_HIGH + 2 - _EXTRA_SIZE
-    if has_high:
-        high = struct.unpack_from("<H", table, start + _CHECKSUM_HIGH)[0]
-    struct.pack_into("<H", table, start + _CHECKSUM_LOW, low ^ (checksum & 0xFFFF))
-    if has_high:
-        struct.pack_into("<H", table, start + _CHECKSUM_HIGH, high ^ (checksum >> 16))
-
-
-def _delta_tables(inode_bytes: int) -> dict[int, list[int]]:
-    """For each byte of the times: what each difference in it does to the checksum of the whole inode."""
-    wanted = {at + index for at, size in _TIME_FIELDS for index in range(size)}
-    tables: dict[int, list[int]] = {}
-    row = list(_TABLE)
-    for position in range(inode_bytes - 1, -1, -1):
-        if position in wanted:
-            tables[position] = row
-        row = [_TABLE[value & 0xFF] ^ (value >> 8) for value in row]
-    return tables
-
-
-def _inode_tables(disk: IO[bytes], block: SuperBlock, offset: int) -> Iterator[tuple[int, int, bytes]]:
-    """Of each group: the number of its first inode, where its table is, and the table's used part."""
+def _inode_tables(disk: IO[bytes], block: SuperBlock, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Of each group: the number of its first inode, and the used part of its table."""
     disk.seek(offset + (block.first_data_block + 1) * block.block_bytes)
     descriptors = disk.read(block.group_count * block.descriptor_bytes)
     for group in range(block.group_count):
@@ -203,10 +136,9 @@ def _inode_tables(disk: IO[bytes], block: SuperBlock, offset: int) -> Iterator[t
             unused |= struct.unpack_from("<H", raw, 0x32)[0] << 16
         if flags & _GROUP_INODES_UNUSED:
             continue
-        place = offset + table_block * block.block_bytes
-        disk.seek(place)
+        disk.seek(offset + table_block * block.block_bytes)
         table = disk.read((block.inodes_per_group - unused) * block.inode_bytes)
-        yield group * block.inodes_per_group + 1, place, table
+        yield group * block.inodes_per_group + 1, table
 
 
 def _has_attributes(inode: bytes) -> bool:

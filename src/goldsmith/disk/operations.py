@@ -10,11 +10,11 @@ from pathlib import Path
 
 from goldsmith.disk.assemble import (
     assemble,
-    measure_content,
     plan_assembly,
     plan_from_json,
     plan_to_json,
 )
+from goldsmith.disk.ext4_nodes import read_content
 from goldsmith.disk.filesystems import read_volume
 from goldsmith.disk.gpt import Partition
 from goldsmith.disk.merged import MergedTree, copy_attributes
@@ -44,8 +44,6 @@ def perform(name: str, arguments: JsonObject) -> JsonObject:
         case "remove":
             remove_tree(Path(arguments["path"]))
             return {}
-        case "measure":
-            return {"content_bytes": measure_content(_root(arguments))}
         case "assemble":
             return _assemble(arguments)
         case "copy_out":
@@ -57,15 +55,16 @@ def perform(name: str, arguments: JsonObject) -> JsonObject:
 def _assemble(arguments: JsonObject) -> JsonObject:
     """With `measure` (seed and size_bytes) the disk's size is what the tree needs, or checked against it."""
     root, plan = _root(arguments), plan_from_json(arguments["plan"])
+    content = read_content(root)
     if measure := arguments.get("measure"):
         plan = plan_assembly(
             measure["seed"],
-            content_bytes=measure_content(root),
+            content_bytes=content.size_bytes,
             epoch=plan.epoch,
             size_bytes=measure["size_bytes"],
             architecture=plan.architecture,
         )
-    assemble(root, Path(arguments["out"]), plan)
+    assemble(root, Path(arguments["out"]), plan, content=content)
     return {"plan": plan_to_json(plan)}
 
 
