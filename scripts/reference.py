@@ -17,6 +17,7 @@ import click
 import goldsmith
 from goldsmith.blobs.objects import S3_OPTIONS
 from goldsmith.cli.main import EXIT_CANCELED, EXIT_ERROR, cli
+from goldsmith.cli.policy_options import EXIT_FOUND
 from goldsmith.gallery.model import ArtifactKind
 from goldsmith.imagetemplate.reference import reference_markdown
 from goldsmith.imagetemplate.schema import json_schema
@@ -50,15 +51,23 @@ _HANDED_ON = {
 }
 
 ARGUMENTS = {
+    "AFTER": "The later image version: `GALLERY/DEFINITION/VERSION`.",
+    "ASSIGNMENT": "A policy assignment by its name or id.",
+    "BEFORE": "The earlier image version: `GALLERY/DEFINITION/VERSION`.",
+    "DIR|FILE": "Files, or folders with everything below them (repeatable).",
+    "FILE|DIR": "Files, or folders with everything below them (repeatable).",
     "GALLERY": "Name of a gallery.",
     "GALLERY/DEFINITION": "An image definition in its gallery.",
     "GALLERY/DEFINITION/VERSION": "An image version by its number.",
     "JOB": "A job's id, as `goldsmith job list` shows it.",
     "NAME": "A gallery, definition or version.",
     "OUTPUT": "The file to write.",
+    "POLICY": "A packaged key, a name, an id or a display name; `goldsmith policy list` shows them.",
     "PUBLISHER:OFFER:SKU": "One SKU; without it, all offers and captures.",
+    "RESOURCE": "A resource by its id, or by its name if only one has it.",
     "TEMPLATE": "Path of an image template, JSON or YAML.",
     "TEMPLATE|BUILD": "A template's name or path (its newest build), a build id, or the beginning of one.",
+    "TEXT": "A part of a name.",
     "URN": "`publisher:offer:sku:version`; the version may be `latest`.",
     "URN|DISK": "`publisher:offer:sku:version`, or the path of a raw, qcow2 or VHD disk.",
     "VERSION": "`GALLERY/DEFINITION/VERSION`; without VERSION, or with `latest`, the latest one.",
@@ -75,6 +84,7 @@ EVENTS = {
 }
 EVENT_DATA = {
     "build_id": "the build, as `image show` takes it",
+    "canceled": "whether it was asked to stop",
     "definition": "resource id of the image definition",
     "error": "the message",
     "expected_seconds": "the median of its last runs; null when it never ran",
@@ -107,6 +117,7 @@ STATE = {
     "layers": "cached layers: `layers/<key>/`, `failed/<key>/` (what a failed step had changed), `locks/`",
     "locks": "locks between processes",
     "rebuilds": "layers of a running `image build --rebuild`",
+    "policy-summaries.json": "what compiling imported policies found out: a cache",
     "regions": "regions without a url of their own: `local` by default",
     "scratch": "room for taking disk files apart",
     "step-debs": "which packages each layer installed",
@@ -143,6 +154,7 @@ def commands() -> str:
         "| 0 | done |",
         f"| {EXIT_ERROR} | an error; it was printed with a hint |",
         "| 2 | wrong usage |",
+        f"| {EXIT_FOUND} | it worked and found what must not be: resources that are not compliant |",
     ]
     lines += [f"| {EXIT_CANCELED} | canceled or interrupted |", ""]
     for command, child in walk(cli, context):

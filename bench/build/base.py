@@ -88,14 +88,15 @@ def _is_of_offer(identity: str) -> bool:
 
 def _write_disk(app: App, capture: Capture, disk: Path, work: Path) -> None:
     layers = app.workshop.layers_at(work / "layers")
-    measured = layers.with_root_do(capture.root, (), "measure", {})
-    plan = plan_assembly("bench", content_bytes=measured["content_bytes"], epoch=capture.epoch)
+    # The names on the disk are known before its size, which the program that writes it measures.
+    plan = plan_assembly("bench", content_bytes=0, epoch=capture.epoch)
     kernel = kernels.choose_kernel(path.name for path in (capture.root / "boot").iterdir())
     boot = layers.add_files(
         "boot", base=capture.root, parents=(), files=boot_files(kernel, plan), epoch=capture.epoch
     )
     raw = work / "base.raw"
-    arguments = {"out": str(raw), "plan": plan_to_json(plan)}
+    measure = {"seed": "bench", "size_bytes": None}
+    arguments = {"out": str(raw), "plan": plan_to_json(plan), "measure": measure}
     layers.with_root_do(capture.root, (boot,), "assemble", arguments)
     raw_to_qcow2(raw, disk)
     raw.unlink()

@@ -18,11 +18,12 @@ from _pytest.mark import ParameterSet
 
 from goldsmith.disk.assemble import boot_files, plan_assembly, plan_to_json
 from goldsmith.disk.errors import StepFailedError
+from goldsmith.disk.kinds import Kind
 from goldsmith.disk.layers import Layer, LayerStore
 from goldsmith.disk.model import Bind, FileWrite, StepCommand
 from goldsmith.disk.sandbox import LinuxSandbox, Sandbox, candidates
 from goldsmith.disk.seal import sparse_sha256
-from goldsmith.disk.tree import Kind, Manifest, load_manifest
+from goldsmith.disk.tree import Manifest, load_manifest
 from goldsmith.kernel import proc
 from goldsmith.kernel.cancel import CancelFlag
 from goldsmith.kernel.errors import CanceledError, CorruptError, InvalidInputError, NotFoundError

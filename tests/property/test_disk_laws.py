@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from goldsmith.disk.gpt import Partition, read_partitions, write_gpt
 from goldsmith.disk.kernels import compare_versions
+from goldsmith.disk.kinds import Kind
 from goldsmith.disk.seal import sparse_sha256
-from goldsmith.disk.tree import Entry, Kind, Manifest, load_manifest, write_manifest
+from goldsmith.disk.tree import Entry, Manifest, load_manifest, write_manifest
 from goldsmith.kernel.digest import of_file
 
 VERSIONS = st.from_regex(r"[0-9][a-z0-9.+~]{0,12}", fullmatch=True)

@@ -10,9 +10,10 @@ import pytest
 
 from goldsmith.disk.formats import DiskFormat, inspect_disk, vhd_footer
 from goldsmith.disk.gpt import TYPE_ESP, TYPE_LINUX, Partition, read_partitions, write_gpt
+from goldsmith.disk.kinds import Kind
 from goldsmith.disk.merged import MergedTree
 from goldsmith.disk.seal import seal, sparse_sha256
-from goldsmith.disk.tree import Kind, load_manifest, read_manifest, verify_tree, write_manifest
+from goldsmith.disk.tree import load_manifest, read_manifest, verify_tree, write_manifest
 from goldsmith.kernel.digest import of_file
 from goldsmith.kernel.errors import CorruptError, InvalidInputError, UnsupportedError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from goldsmith.disk.ext4_attributes import Attribute, stored_attribute
-from goldsmith.disk.tree import is_kept_attribute
+from goldsmith.disk.kinds import is_kept_attribute
 from goldsmith.kernel.cancel import Cancel, NeverCancel
 from goldsmith.kernel.errors import ConflictError, InvalidInputError
 

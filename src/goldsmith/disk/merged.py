@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.disk.tools import run_tool
-from goldsmith.disk.tree import OPAQUE_ATTRIBUTES, Kind, is_kept_attribute, kind_of
+from goldsmith.disk.kinds import OPAQUE_ATTRIBUTES, Kind, is_kept_attribute, kind_of
 from goldsmith.kernel.errors import InvalidInputError
 
 _LINKS_MAX = 40
@@ -101,6 +100,9 @@ def copy_attributes(source: Path, target: Path) -> None:
 
 def materialise(layers: Sequence[Path], target: Path) -> None:
     """Copy the merged tree of `layers` (top first) into the existing directory `target`."""
+    # Loaded only where trees are copied: a step on overlayfs, of which a build has many, needs none of it.
+    from goldsmith.disk.tools import run_tool
+
     for layer in reversed(layers):
         _apply_removals(layer, target)
         run_tool(["cp", "-a", "--reflink=auto", f"{layer}/.", target], writes=target)

@@ -8,7 +8,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import socket
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,7 +128,9 @@ def leave_host(*, network: bool) -> None:
     if _LIBC.unshare(flags):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), "unshare")
-    socket.sethostname("build")
+    from socket import sethostname
+
+    sethostname("build")
     if not network:
         _loopback_up()
 
@@ -148,6 +149,8 @@ def is_real_root() -> bool:
 
 
 def _loopback_up() -> None:
+    import socket
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         request = struct.pack("16sH14s", b"lo", 0, b"")
         flags = struct.unpack("16sH14s", fcntl.ioctl(handle, _SIOCGIFFLAGS, request))[1]

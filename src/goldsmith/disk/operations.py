@@ -17,8 +17,9 @@ from goldsmith.disk.assemble import (
 from goldsmith.disk.ext4_nodes import read_content
 from goldsmith.disk.filesystems import read_volume
 from goldsmith.disk.gpt import Partition
+from goldsmith.disk.kinds import Kind, kind_of
 from goldsmith.disk.merged import MergedTree, copy_attributes
-from goldsmith.disk.tree import Kind, kind_of, load_manifest, read_manifest, verify_tree, write_manifest
+from goldsmith.disk.tree import load_manifest, read_manifest, verify_tree, write_manifest
 from goldsmith.disk.unpack import copy_out
 from goldsmith.kernel.errors import InvalidInputError
 from goldsmith.kernel.files import no_space, remove_tree

@@ -14,11 +14,11 @@ import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
 from pathlib import Path
 
 import zstandard
 
+from goldsmith.disk.kinds import OPAQUE_ATTRIBUTES, Kind, is_kept_attribute, kind_of
 from goldsmith.kernel.errors import CorruptError
 from goldsmith.kernel.files import write_atomic
 
@@ -26,21 +26,6 @@ _FORMAT = "goldsmith-manifest-1"
 _READ_BYTES = 1 << 20
 _BATCH_FILES = 64
 _SHOWN_DIFFERENCES = 5
-OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque")
-# What belongs to a file's meaning; `trusted.` is visible to root only and `security.selinux` is the host's
-# own.
-_KEPT_ATTRIBUTES = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
-
-
-class Kind(StrEnum):
-    DIRECTORY = "dir"
-    FILE = "file"
-    LINK = "link"
-    CHARACTER = "char"
-    BLOCK = "block"
-    FIFO = "fifo"
-    SOCKET = "socket"
-    WHITEOUT = "whiteout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,21 +135,6 @@ def load_manifest(path: Path) -> Manifest:
         raise CorruptError(f"the manifest {path} cannot be read: {error}") from error
 
 
-def kind_of(status: os.stat_result) -> Kind:
-    mode = status.st_mode
-    if stat.S_ISDIR(mode):
-        return Kind.DIRECTORY
-    if stat.S_ISREG(mode):
-        return Kind.FILE
-    if stat.S_ISLNK(mode):
-        return Kind.LINK
-    if stat.S_ISCHR(mode):
-        return Kind.WHITEOUT if status.st_rdev == 0 else Kind.CHARACTER
-    if stat.S_ISBLK(mode):
-        return Kind.BLOCK
-    return Kind.FIFO if stat.S_ISFIFO(mode) else Kind.SOCKET
-
-
 def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
     yield ".", os.lstat(root)
     pending = [""]
@@ -244,10 +214,6 @@ def _attributes(path: str) -> tuple[dict[str, str], bool]:
                 value = os.getxattr(path, name, follow_symlinks=False)
                 kept[name] = base64.b64encode(value).decode()
     return dict(sorted(kept.items())), opaque
-
-
-def is_kept_attribute(name: str) -> bool:
-    return name in _KEPT_ATTRIBUTES or (name.startswith("user.") and not name.startswith("user.overlay."))
 
 
 _USUAL = {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from goldsmith.disk import ext4, mounts
 from goldsmith.disk.filesystems import FileSystem, Volume
+from goldsmith.disk.kinds import is_kept_attribute
 from goldsmith.disk.tools import raise_if_full, run_tool
-from goldsmith.disk.tree import is_kept_attribute
 from goldsmith.kernel.errors import CorruptError, UnsupportedError
 
 # Read-only without writing a journal back: the disk stays as it is.
