@@ -17,7 +17,7 @@ import click
 import goldsmith
 from goldsmith.blobs.objects import S3_OPTIONS
 from goldsmith.cli.main import EXIT_CANCELED, EXIT_ERROR, cli
-from goldsmith.cli.policy_options import EXIT_FOUND
+from goldsmith.cli.policy.options import EXIT_FOUND
 from goldsmith.gallery.model import ArtifactKind
 from goldsmith.imagetemplate.reference import reference_markdown
 from goldsmith.imagetemplate.schema import json_schema

@@ -1,7 +1,5 @@
 """The `goldsmith` command: its groups, loaded only when asked for, and how errors end it."""
 
-import gc
-import importlib
 import os
 import shutil
 import signal
@@ -10,6 +8,7 @@ from typing import Any
 
 import click
 
+from goldsmith.cli.lazy import LazyGroup
 from goldsmith.cli.output import print_error
 from goldsmith.kernel.errors import CanceledError, Error, NoSpaceError
 
@@ -18,38 +17,23 @@ EXIT_CANCELED = 130
 
 _COMMANDS = {
     "completion": ("goldsmith.cli.completion", "print shell completion for bash, zsh or fish"),
+    "compliance": (
+        "goldsmith.cli.compliance.group",
+        "the states of all resources under all assigned policies",
+    ),
     "doctor": ("goldsmith.cli.doctor", "what this host can do, what is missing and how to install it"),
     "gallery": ("goldsmith.cli.gallery", "galleries, image definitions and image versions"),
     "image": ("goldsmith.cli.image", "build, resume, explain, verify and boot images"),
     "job": ("goldsmith.cli.job", "running and finished jobs"),
     "marketplace": ("goldsmith.cli.marketplace", "base images: offers, versions, captures"),
+    "policy": ("goldsmith.cli.policy.group", "test, lint, evaluate, explain, import and assign policies"),
 }
 
 
-class _LazyGroup(click.Group):
-    """Loads a command's module when it is used: `goldsmith --help` imports none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        # What is loaded stays to the end: looking through it for cycles again and again is time lost.
-        gc.disable()
-        module = importlib.import_module(_COMMANDS[cmd_name][0])
-        gc.freeze()
-        gc.enable()
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in sorted(_COMMANDS.items())])
-
-
 @click.group(
-    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.option("--state", metavar="DIR", help="State directory (GOLDSMITH_STATE; default: the user's).")
 @click.version_option(package_name="goldsmith")

@@ -1,0 +1,1 @@
+"""The commands of `goldsmith compliance`, a module each, and what they share."""

@@ -1,0 +1,1 @@
+"""The commands of `goldsmith policy`, a module each, and what they share."""

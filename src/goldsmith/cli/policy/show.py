@@ -1,0 +1,5 @@
+"""`goldsmith policy show`."""
+
+from goldsmith.cli.policy.list import show
+
+command = show
