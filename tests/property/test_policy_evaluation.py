@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldsmith.expressions.errors import EvaluationError
+from goldsmith.kernel.errors import InvalidInputError
 from goldsmith.kernel.json import JsonValue
 from goldsmith.policy.aliases import from_rows
 from goldsmith.policy.compile import compile_condition
 from goldsmith.policy.document import Document
 from goldsmith.policy.evaluate import evaluate_node
+from goldsmith.policy.limits import FIELD_COUNTS_PER_ARRAY_MAX
 from goldsmith.policy.operators import COMPLEMENTS, Test, holds, prepare, prepare_location
 from goldsmith.policy.paths import WILDCARD, project
 from goldsmith.policy.pool import Pool
@@ -179,7 +181,7 @@ conditions = st.recursive(
         | st.builds(lambda part: {"not": part}, inner)
     ),
     max_leaves=6,
-)
+).filter(lambda condition: repr(condition).count("'count'") <= FIELD_COUNTS_PER_ARRAY_MAX)
 
 
 def document(resource: JsonValue) -> Document:
@@ -343,3 +345,67 @@ def test_count_is_the_number_of_members_for_which_the_condition_holds(wanted: st
         "equals": number,
     }
     assert answer(read_condition(condition, at="if"), {"properties": {"a": array}}) is True
+
+
+def _computed(value: Any, given: dict[str, Any]) -> Any:
+    """The condition with what is written out on the right, and counted, read from the request instead."""
+    if isinstance(value, list):
+        return [_computed(part, given) for part in value]
+    if not isinstance(value, dict):
+        return value
+    made: dict[str, Any] = {}
+    for key, member in value.items():
+        if key in ("allOf", "anyOf", "not", "where", "count"):
+            made[key] = _computed(member, given)
+        elif key in ("field", "name") or member is None or _has_expression(member):
+            made[key] = member
+        else:
+            name = f"v{len(given)}"
+            given[name] = member
+            made[key] = f"[requestContext().{name}]"
+    return made
+
+
+def _has_expression(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_has_expression, value.values() if isinstance(value, dict) else value))
+    return _opens(value)
+
+
+value_counts = st.builds(
+    lambda members, where, number: {
+        "count": {"value": members, "name": "n", "where": where},
+        "equals": number,
+    },
+    st.lists(scalars.filter(lambda value: not _opens(value)), max_size=4),
+    st.builds(
+        lambda operator, target: {"value": "[current('n')]", operator: target},
+        st.sampled_from(["equals", "notEquals", "greater", "like", "in", "exists"]),
+        st.sampled_from(["a", "5", "true"]),
+    ).map(lambda where: {**where, "in": ["a", 1]} if "in" in where else where),
+    st.integers(0, 2),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(conditions | value_counts, resources)
+def test_what_is_known_early_and_what_is_computed_mean_the_same(condition: Any, resource: JsonValue) -> None:
+    try:
+        read = read_condition(condition, at="if")
+    except InvalidInputError:
+        # `exists` and the orderings do not take every text.
+        return
+    given: dict[str, Any] = {}
+    computed = read_condition(_computed(condition, given), at="if")
+    surroundings = Document(
+        resource,
+        resource_group={"location": "westus", "tags": {"env": "a"}},
+        subscription={"subscriptionId": "s"},
+        request_context={"apiVersion": "2020-01-01", "identity": {}, **given},
+        now="2026-01-01T00:00:00.0000000Z",
+    )
+    try:
+        late: bool | str = bool(evaluate_node(compiled(computed, Pool()), surroundings))
+    except EvaluationError:
+        late = "error"
+    assert late == answer(read, resource)

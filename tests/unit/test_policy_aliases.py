@@ -42,6 +42,13 @@ LISTING: JsonValue = [
                         "name": f"{VM}/old",
                         "paths": [{"path": "properties.old", "apiVersions": ["2015-01-01"]}],
                     },
+                    {
+                        "name": f"{VM}/moved",
+                        "paths": [
+                            {"path": "properties.before", "apiVersions": ["2015-01-01"]},
+                            {"path": "properties.after", "apiVersions": ["2020-01-01", "2019-01-01"]},
+                        ],
+                    },
                     {"name": f"{VM}/nowhere", "paths": []},
                 ],
             },
@@ -68,6 +75,10 @@ def test_same_alias_has_another_path_for_another_type() -> None:
     assert path(table, SCALE_SET.upper(), "microsoft.compute/IMAGEID") == "properties.profile.image.id"
     assert path(table, "Microsoft.Compute/disks", "Microsoft.Compute/imageId") is None
     assert set(table.types_with("Microsoft.Compute/imageid")) == {SCALE_SET.lower(), VM.lower()}
+
+
+def test_without_a_default_the_path_is_that_of_the_newest_api_version() -> None:
+    assert path(from_providers(LISTING), VM, f"{VM}/moved") == "properties.after"
 
 
 @pytest.mark.parametrize(

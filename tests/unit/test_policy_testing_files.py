@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goldsmith.cli.policy_files import load_table, load_tables, parse_text, read_file
+from goldsmith.cli.policy.files import load_table, load_tables, parse_text, read_file
 from goldsmith.kernel.errors import InvalidInputError, NotFoundError
 from goldsmith.policy.aliases import from_providers
 from goldsmith.policy.content import packaged

@@ -183,7 +183,7 @@ def test_parameters_are_checked_as_in_an_assignment(engine: Engine) -> None:
 def test_definition_that_says_a_thing_twice_is_refused(engine: Engine) -> None:
     definition = {"mode": "All", "properties": {"mode": "Indexed", "policyRule": rule(IS_MACHINE)}}
     suite = run(engine, definition=definition, cases=case(effect="audit"))
-    assert "has 'mode' beside 'properties' and in it" in only(suite).problems[0]
+    assert "'mode' stands beside 'properties' and in it" in only(suite).problems[0]
 
 
 def test_definition_of_another_engine_is_not_evaluated(engine: Engine) -> None:

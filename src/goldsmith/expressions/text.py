@@ -96,7 +96,12 @@ def collation_key(text: str, *, ignore_case: bool = False) -> tuple[tuple[int, .
             accents.append(ord(character))
             continue
         lower = character.casefold()
-        bases += [weight] if weight is not None else [len(_PRIMARY) + ord(letter) for letter in lower]
+        # A letter that folds to several (the sharp s) has the place of those.
+        bases += (
+            [weight]
+            if weight is not None
+            else [_PRIMARY.get(letter, len(_PRIMARY) + ord(letter)) for letter in lower]
+        )
         accents.append(0)
         cases.append(character != lower)
     return tuple(bases), tuple(accents), () if ignore_case else tuple(cases)

@@ -150,14 +150,18 @@ def _provider_builder(aliases: list[JsonValue]) -> Callable[[], TypeAliases]:
 def _provider_entry(alias: Mapping[str, JsonValue]) -> AliasPath | None:
     name, path = alias.get("name"), alias.get("defaultPath")
     versions: dict[str, str] = {}
+    first: str | None = None
     listed = alias.get("paths")
     for other in listed if isinstance(listed, list) else []:
         if isinstance(other, dict) and isinstance(other.get("path"), str):
+            first = first or str(other["path"])
             known_in = other.get("apiVersions")
             for version in known_in if isinstance(known_in, list) else []:
                 if isinstance(version, str):
                     versions[version.lower()] = str(other["path"])
-            path = path or other["path"]
+    if not path:
+        # Older listings name no default: scans judge by the newest API version.
+        path = versions[max(versions)] if versions else first
     if not isinstance(name, str) or not isinstance(path, str):
         return None
     metadata = alias.get("defaultMetadata")

@@ -30,6 +30,7 @@ from goldsmith.policy.library import AssignedPolicy
 from goldsmith.policy.modify import Change, Dispute, PlannedChanges, apply, plan
 from goldsmith.policy.prepared import Compiler, PreparedPolicy
 from goldsmith.policy.rule import Effect
+from goldsmith.policy.shortlist import Shortlists
 from goldsmith.policy.target import Target, retargeted
 from goldsmith.policy.verdict import consider
 
@@ -85,11 +86,16 @@ class AdmissionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rules:
-    """What decisions are made with, for any number of requests."""
+    """What decisions are made with, for any number of requests.
+
+    Give `shortlists` (made of the same compiler) and policies as one tuple for each scope, and what cannot
+    matter to a type is found out once instead of for every request.
+    """
 
     compiler: Compiler
     exemptions: Sequence[PolicyExemption] = ()
     enrollments: Sequence[PolicyEnrollment] = ()
+    shortlists: Shortlists | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -165,9 +171,9 @@ def decide(request: AdmissionRequest, assigned: Sequence[AssignedPolicy], rules:
     """
     case = _Case(request=request, rules=rules)
     target = request.target
-    in_force = [
-        each for policy in assigned if _enforced(each := policy.at_location(target.location), target, rules)
-    ]
+    shortlists = rules.shortlists or Shortlists(rules.compiler)
+    listed = shortlists.of(assigned, target, api_version=request.api_version)
+    in_force = [each for each in listed if _enforced(each, target, rules)]
     if request.kind is RequestKind.DELETE:
         _decide_deletion(case, in_force)
         return _decision(case, target.resource, ())
@@ -216,7 +222,7 @@ def _audits(case: _Case) -> Iterator[Audit]:
 def _enforced(assigned: AssignedPolicy, target: Target, rules: Rules) -> bool:
     assignment = assigned.assignment
     mode = assignment.enforcement_mode
-    if mode is EnforcementMode.DO_NOT_ENFORCE or assigned.effect == Effect.DISABLED:
+    if mode is EnforcementMode.DO_NOT_ENFORCE:
         return False
     if mode is EnforcementMode.DEFAULT and not rules.exemptions:
         return True

@@ -24,13 +24,20 @@ def evaluate_node(node: Node, document: Document) -> bool:
         case All(children=children):
             result = True
             for child in children:
-                if not evaluate_node(child, document):
+                # Looked up here as well: most children are shared and known, and a call costs more.
+                known = results.get(child.index)
+                if known is None:
+                    known = evaluate_node(child, document)
+                if not known:
                     result = False
                     break
         case Any(children=children):
             result = False
             for child in children:
-                if evaluate_node(child, document):
+                known = results.get(child.index)
+                if known is None:
+                    known = evaluate_node(child, document)
+                if known:
                     result = True
                     break
         case Negation(child=child):

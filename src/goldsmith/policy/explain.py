@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from goldsmith.expressions.errors import EvaluationError
+from goldsmith.expressions.model import Call, Literal
+from goldsmith.kernel.errors import InvalidInputError
 from goldsmith.kernel.json import JsonObject, JsonValue
 from goldsmith.policy.definition import Absent
 from goldsmith.policy.document import Document
 from goldsmith.policy.evaluate import evaluate_computation, evaluate_node
+from goldsmith.policy.operands import COMPOSED, Computation
 from goldsmith.policy.paths import FieldKind, alias_segments, parse_field
 from goldsmith.policy.pool import Pool
 from goldsmith.policy.prepared import Compiler, PreparedPolicy
@@ -107,8 +110,7 @@ def explain(
     """
     rule = prepared.assigned.definition.rule
     assert rule is not None, "only definitions with a rule of ours are prepared"
-    # A pool of its own: what is asked here stays out of the one that evaluations share.
-    seen = _Sight(prepared, compiler, target.document.with_related(None), Pool())
+    seen = _Sight(prepared, compiler, target.document.with_related(None))
     condition = _explain(rule.condition, seen, reached=True)
     if related is None or not rule.lookup or condition.result is not True:
         return Explanation(condition=condition)
@@ -135,7 +137,7 @@ def explain_existence(
     if rule is None or rule.existence is None:
         return None
     document = target.document.with_related(related)
-    sight = _Sight(prepared, compiler, document, Pool(), source=Source.RELATED, resource_type=related_type)
+    sight = _Sight(prepared, compiler, document, source=Source.RELATED, resource_type=related_type)
     return _explain(rule.existence, sight, reached=True)
 
 
@@ -160,7 +162,6 @@ class _Sight:
     prepared: PreparedPolicy
     compiler: Compiler
     document: Document
-    pool: Pool
     source: Source = Source.RESOURCE
     resource_type: str = ""
 
@@ -169,13 +170,27 @@ class _Sight:
         return self.resource_type or self.prepared.resource_type
 
     def node(self, condition: Condition) -> Node:
+        """The condition compiled; those of the rule itself once for all explanations of the policy."""
+        known = self.prepared.once(f"explained as {self.source}", dict[int, tuple[Condition, Node]])
+        found = known.get(id(condition))
+        if found is None:
+            found = known[id(condition)] = condition, self.compiled(condition)
+        return found[1]
+
+    def compiled(self, condition: Condition) -> Node:
+        # A pool of the policy's own: what is asked here stays out of the one that evaluations share.
+        pool = self.prepared.once(f"explained in {self.source}", Pool)
         if self.source is Source.RELATED:
-            return self.compiler.existence(condition, self.prepared, self.pool)
-        return self.compiler.condition(condition, self.prepared, self.pool)
+            return self.compiler.existence(condition, self.prepared, pool)
+        return self.compiler.condition(condition, self.prepared, pool)
 
     def operand(self, operand: Operand) -> "JsonValue | Absent":
+        known = self.prepared.once("explained operands", dict[int, tuple[Operand, Computation]])
+        found = known.get(id(operand))
+        if found is None:
+            found = known[id(operand)] = operand, self.compiler.operand(operand, self.prepared)
         try:
-            return evaluate_computation(self.compiler.operand(operand, self.prepared), self.document)
+            return evaluate_computation(found[1], self.document)
         except EvaluationError:
             return Absent.ABSENT
 
@@ -285,7 +300,14 @@ def _field_name(field: Constant | Computed, sight: _Sight) -> str:
 
 def _field_value(name: str, sight: _Sight) -> "tuple[str | None, JsonValue]":
     """The path as spelled and what is there; nothing for an alias that the type does not have."""
-    field = parse_field(name)
+    try:
+        field = parse_field(name)
+    except InvalidInputError:
+        # The name is computed and no name came out: the condition itself says so.
+        return None, None
+    if field.kind in COMPOSED and sight.source is Source.RESOURCE:
+        composed = sight.compiler.operand(Computed(Call("field", (Literal(name),)), name), sight.prepared)
+        return name, evaluate_computation(composed, sight.document) or None
     if field.kind is not FieldKind.ALIAS:
         return name, sight.document.value(Input(sight.source, field.path))
     alias = sight.compiler.aliases.resolve(sight.type, name)
@@ -300,7 +322,7 @@ def _count(condition: CountCondition, sight: _Sight) -> "JsonValue | Absent":
 
     def at_least(number: int) -> bool:
         question = replace(condition, operator=Operator.GREATER_OR_EQUALS, target=Constant(number))
-        return evaluate_node(sight.node(question), sight.document)
+        return evaluate_node(sight.compiled(question), sight.document)
 
     try:
         return _highest(at_least)

@@ -16,6 +16,7 @@ from goldsmith.kernel.json import JsonValue
 from goldsmith.policy.limits import VALUE_COUNT_ITERATIONS_MAX
 from goldsmith.policy.operands import COMPOSED, Around, Operands, Value, field_text
 from goldsmith.policy.operators import (
+    COMPLEMENTS,
     ORDERINGS,
     Test,
     holds,
@@ -87,7 +88,7 @@ def predicate(operands: Operands, condition: Condition, around: Around) -> Predi
         case FieldCondition():
             return _field_condition(operands, condition, around)
         case ValueCondition():
-            left = operands.value(condition.value, around)
+            left = _coalesced(operands.value(condition.value, around), condition.operator)
             compared = _comparison(operands, condition.operator, condition.target, around)
             return _single(left, compared, may_fail=left.constant is None)
         case CountCondition(count=count):
@@ -110,6 +111,19 @@ def predicate(operands: Operands, condition: Condition, around: Around) -> Predi
             return _some(parts)
         case _:
             assert_never(condition)
+
+
+def _coalesced(left: Value, operator: Operator) -> Value:
+    """Linter, "tryGet use with null-coercing operator": `value` conditions see null as the empty text.
+
+    The operators themselves do so but for `like`, to which a missing field is something else.
+    """
+    if COMPLEMENTS.get(operator, operator) is not Operator.LIKE:
+        return left
+    read = left.read
+    if left.constant is not None:
+        return left if left.constant.value is not None else Value(constantly(""), '""', Constant(""))
+    return Value(lambda frame: "" if (value := read(frame)) is None else value, f"text {left.key}")
 
 
 def _count(operands: Operands, count: FieldCount | ValueCount, around: Around) -> Value:
@@ -297,10 +311,12 @@ def _field_count(operands: Operands, count: FieldCount, around: Around) -> Value
     where = predicate(operands, count.where, inner)
     if not scope.bound:
         operands.reads.place(operands.subject, path, Narrowing.LENGTH, scopes=inner.scopes)
-    return Value(_counter(scope, where.holds), f"{key} where {where.key})")
+    tally = operands.reads.tally() if around.scopes or around.unrolled else None
+    return Value(_counter(scope, where.holds, tally), f"{key} where {where.key})")
 
 
-def _counter(scope: FieldScope, where: Holds) -> Read:
+def _counter(scope: FieldScope, where: Holds, tally: Callable[[Frame, int], None] | None) -> Read:
+    """`tally` hears of the members when the count is inside another one."""
     depth = scope.depth
     positions, slots = tuple(scope.bound), tuple(scope.bound.values())
     if len(positions) == 1:
@@ -308,7 +324,10 @@ def _counter(scope: FieldScope, where: Holds) -> Read:
 
         def count_one(frame: Frame) -> JsonValue:
             number = 0
-            for member in flat(frame[position], depth):
+            members = flat(frame[position], depth)
+            if tally is not None:
+                tally(frame, len(members))
+            for member in members:
                 frame[slot] = member
                 number += where(frame)
             return number
@@ -318,6 +337,8 @@ def _counter(scope: FieldScope, where: Holds) -> Read:
     def count(frame: Frame) -> JsonValue:
         number = 0
         columns = [flat(frame[position], depth) for position in positions]
+        if tally is not None:
+            tally(frame, len(columns[0]))
         for members in zip(*columns, strict=True):
             for slot, member in zip(slots, members, strict=True):
                 frame[slot] = member
@@ -333,14 +354,23 @@ def _value_count(operands: Operands, count: ValueCount, around: Around) -> Value
         return _unrolled_count(operands, count, counted.constant.value, around)
     read = counted.read
     if count.where is None:
-        return Value(lambda frame: len(_members(read(frame))), f"count({counted.key})")
-    scope = ValueScope(count.name, operands.reads.slot())
+        return Value(lambda frame: len(_members(read(frame), 1)), f"count({counted.key})")
+    scope = ValueScope(count.name, operands.reads.slot(), operands.reads.slot())
     where = predicate(operands, count.where, around.inside(scope))
-    test, slot = where.holds, scope.slot
+    test, slot, iterations = where.holds, scope.slot, scope.iterations
+    unrolled = around.iterations
+    outer = next((each for each in reversed(around.scopes) if isinstance(each, ValueScope)), None)
+    tally = operands.reads.tally() if around.scopes else None
 
     def number(frame: Frame) -> JsonValue:
         found = 0
-        for member in _members(read(frame)):
+        times = unrolled if outer is None else frame[outer.iterations]
+        assert isinstance(times, int), "the count around has written it"
+        members = _members(read(frame), times)
+        frame[iterations] = times * len(members)
+        if tally is not None:
+            tally(frame, len(members))
+        for member in members:
             frame[slot] = member
             found += test(frame)
         return found
@@ -351,7 +381,7 @@ def _value_count(operands: Operands, count: ValueCount, around: Around) -> Value
 def _unrolled_count(operands: Operands, count: ValueCount, value: JsonValue, around: Around) -> Value:
     """The members are known: each gets its own where, so that what depends on them folds."""
     try:
-        members = _members(value)
+        members = _members(value, around.iterations)
     except EvaluationError as problem:
         return Value(failing(problem), f"count({value!r})")
     if count.where is None:
@@ -359,13 +389,14 @@ def _unrolled_count(operands: Operands, count: ValueCount, value: JsonValue, aro
         return Value(constantly(total), f"count{total}", Constant(total))
     parts: list[Predicate] = []
     for member in members:
-        parts.append(predicate(operands, count.where, around.at_member(count.name, member)))
+        parts.append(predicate(operands, count.where, around.at_member(count.name, member, of=len(members))))
     tests = tuple(part.holds for part in parts)
     key = "sum(" + ",".join(part.key for part in parts) + ")"
     return Value(lambda frame: sum(test(frame) for test in tests), key)
 
 
-def _members(value: JsonValue) -> list[JsonValue]:
+def _members(value: JsonValue, times: int) -> list[JsonValue]:
+    """What a value count goes through, and that `times` over: once for each member of those around it."""
     if value is None or value == "":
         # field() of something missing gives the empty text.
         return []
@@ -373,9 +404,10 @@ def _members(value: JsonValue) -> list[JsonValue]:
         raise EvaluationError(
             "the value of a count is no array", hint="count goes through the members of an array"
         )
-    if len(value) > VALUE_COUNT_ITERATIONS_MAX:
+    if len(value) * times > VALUE_COUNT_ITERATIONS_MAX:
         raise EvaluationError(
-            f"a value count has {len(value)} members, at most {VALUE_COUNT_ITERATIONS_MAX} are allowed",
+            f"a value count goes through {len(value) * times} members (those of the value counts around it "
+            f"included), at most {VALUE_COUNT_ITERATIONS_MAX} are allowed",
             hint="shorten the array; the service has the same limit",
         )
     return value

@@ -17,6 +17,8 @@ OPERAND_NODES_MAX = 32_768
 DETAILS_NODES_MAX = 262_144
 TEXT_LENGTH_MAX = 131_072
 VALUE_COUNT_ITERATIONS_MAX = 100
+# Ours: how often the counts inside others may go on to a next member while one condition is evaluated.
+INNER_ITERATIONS_MAX = 1_000_000
 
 
 def check_size(value: JsonValue, at: str, *, nodes_max: int, text_max: int | None) -> None:

@@ -24,6 +24,7 @@ from goldsmith.policy.reading import (
     ValueScope,
     binding_scopes,
     constantly,
+    failing,
     flat,
     reader,
 )
@@ -47,18 +48,22 @@ _CONTEXTS = {
 class Around:
     """The counts around a condition: those bound while evaluating, and the members of unrolled ones by name.
 
-    The innermost unrolled member is also found under the empty name, for `current()`.
+    The innermost unrolled member is also found under the empty name, for `current()`. `iterations` says how
+    often the unrolled counts go through what is inside them.
     """
 
     scopes: tuple[Scope, ...] = ()
     unrolled: Mapping[str, JsonValue] = field(default_factory=dict)
+    iterations: int = 1
 
     def inside(self, scope: Scope) -> "Around":
         unrolled = {name: member for name, member in self.unrolled.items() if name}
         return replace(self, scopes=(*self.scopes, scope), unrolled=unrolled)
 
-    def at_member(self, name: str, member: JsonValue) -> "Around":
-        return replace(self, unrolled={**self.unrolled, name.lower(): member, "": member})
+    def at_member(self, name: str, member: JsonValue, *, of: int) -> "Around":
+        """Inside an unrolled count of that many members, at one of them."""
+        unrolled = {**self.unrolled, name.lower(): member, "": member}
+        return replace(self, unrolled=unrolled, iterations=self.iterations * of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,14 @@ class Operands:
                 raise AssertionError("a constant has been handled above")
 
     def _bind(self, call: Call, around: Around) -> Read | None:
+        try:
+            return self._bound(call, around)
+        except InvalidInputError as error:
+            # The reader has checked the names that are written out; this one is what folding has made of a
+            # parameter, and fails when (and only if) it is needed, as one that depends on the resource does.
+            return failing(EvaluationError(error.message, hint=error.hint))
+
+    def _bound(self, call: Call, around: Around) -> Read | None:
         match call:
             case Call("field", (Literal(str(name)),)):
                 return self._field(name, around)
@@ -134,7 +147,8 @@ class Operands:
         if found.path is None:
             return constantly([] if found.is_collection else "")
         if found.kind in COMPOSED:
-            return self.composed(found.kind, Source.RESOURCE)
+            read = self.composed(found.kind, Source.RESOURCE)
+            return lambda frame: "" if (value := read(frame)) is None else value
         place = self.reads.place(Source.RESOURCE, found.path, scopes=around.scopes)
         position, depth = place.position, place.depth
         if found.is_collection:

@@ -64,8 +64,7 @@ def holds(operator: Operator, value: JsonValue, target: JsonValue) -> bool:
         case Operator.CONTAINS_KEY:
             return isinstance(value, dict) and _has_key(value, text_of(target) or "")
         case Operator.LIKE:
-            text = _likened(value)
-            return text is not None and like(text.casefold(), (text_of(target) or "").casefold())
+            return _like(value, (text_of(target) or "").casefold())
         case Operator.MATCH:
             text = text_of(value)
             return text is not None and match_pattern(text, text_of(target) or "")
@@ -101,19 +100,30 @@ def same(left: JsonValue, right: JsonValue) -> bool:
     single value (linter, "bare array field compared as scalar"); two of them are compared member by member,
     keys without case.
     """
-    if isinstance(left, list):
-        return (
-            isinstance(right, list)
-            and len(left) == len(right)
-            and all(same(one, other) for one, other in zip(left, right, strict=True))
-        )
-    if isinstance(left, dict):
-        if not isinstance(right, dict) or len(left) != len(right):
+    if not isinstance(left, list | dict):
+        return _same_single(left, right)
+    # With a list of what is still to compare: a resource may be nested deeper than Python recurses.
+    pending: list[tuple[JsonValue, JsonValue]] = [(left, right)]
+    while pending:
+        one, other = pending.pop()
+        if isinstance(one, list):
+            if not isinstance(other, list) or len(one) != len(other):
+                return False
+            pending += zip(one, other, strict=True)
+        elif isinstance(one, dict):
+            if not isinstance(other, dict) or len(one) != len(other):
+                return False
+            folded = {key.lower(): member for key, member in other.items()}
+            for key, member in one.items():
+                if key.lower() not in folded:
+                    return False
+                pending.append((member, folded[key.lower()]))
+        elif not _same_single(one, other):
             return False
-        folded = {key.lower(): member for key, member in right.items()}
-        return all(
-            key.lower() in folded and same(member, folded[key.lower()]) for key, member in left.items()
-        )
+    return True
+
+
+def _same_single(left: JsonValue, right: JsonValue) -> bool:
     if _is_number(left) and _is_number(right):
         return left == right
     text, other_text = text_of(left), text_of(right)
@@ -152,23 +162,23 @@ def truth(value: JsonValue) -> bool | None:
 
 
 def like(text: str, pattern: str) -> bool:
-    """`*` stands for any run of characters, `?` for exactly one.
+    """`*` stands for any run of characters; all else, `?` too, for itself.
 
-    The documentation knows one `*` only, and the linter's page on `match` calls other placeholders literal in
-    `like`; the case files want `?` to be a placeholder, and several `*` are not ruled out. The first and
-    last pieces are anchored and those between are found leftmost, so nothing is tried twice.
+    The documentation knows one `*` only and several are not ruled out; the linter's page on `match` calls all
+    other placeholders literal in `like`. The first and last pieces are anchored and those between are found
+    leftmost, so nothing is tried twice.
     """
     first, star, rest = pattern.partition("*")
     if not star:
-        return len(text) == len(pattern) and _fits(text, pattern, 0)
+        return text == pattern
     pieces = rest.split("*")
     last = pieces.pop()
     end = len(text) - len(last)
-    if end < len(first) or not _fits(text, first, 0) or not _fits(text, last, end):
+    if end < len(first) or not text.startswith(first) or not text.endswith(last):
         return False
     position = len(first)
     for piece in pieces:
-        position = _find(text, piece, position, end)
+        position = text.find(piece, position, end)
         if position < 0:
             return False
         position += len(piece)
@@ -193,37 +203,14 @@ def match_pattern(text: str, pattern: str) -> bool:
     return True
 
 
-def _likened(value: JsonValue) -> str | None:
-    # Null is not like anything, not even "*": the service's own rule that network interfaces have no public
-    # address (83a86a26) asks `not notLike "*"` of a member that is missing where there is none.
-    return None if value is None else text_of(value)
-
-
-def _fits(text: str, piece: str, start: int) -> bool:
-    if "?" not in piece:
-        return text.startswith(piece, start)
-    return all(
-        wanted in ("?", text[position]) for position, wanted in enumerate(piece, start)
-    )  # callers have checked the length
-
-
-def _find(text: str, piece: str, start: int, end: int) -> int:
-    if "?" not in piece:
-        return text.find(piece, start, end)
-    # All alignments at once, one bit each (shift-and): linear in the text however the piece repeats itself.
-    anything = 0
-    places: dict[str, int] = {}
-    for position, wanted in enumerate(piece):
-        if wanted == "?":
-            anything |= 1 << position
-        else:
-            places[wanted] = places.get(wanted, 0) | 1 << position
-    alive, complete = 0, 1 << (len(piece) - 1)
-    for position in range(start, end):
-        alive = (alive << 1 | 1) & (places.get(text[position], 0) | anything)
-        if alive & complete:
-            return position - len(piece) + 1
-    return -1
+def _like(value: JsonValue, pattern: str) -> bool:
+    if value is None:
+        # A field that is missing is like nothing but the empty pattern: the service's own rule that network
+        # interfaces have no public address (83a86a26) asks `not notLike "*"` of a member that is missing
+        # where there is none. On the left of a `value` condition null has become the empty text before.
+        return not pattern
+    text = text_of(value)
+    return text is not None and like(text.casefold(), pattern)
 
 
 def _contains(value: JsonValue, target: JsonValue) -> bool:
@@ -363,23 +350,18 @@ def _prepare_in(members: list[JsonValue]) -> Test:
 
 def _prepare_like(pattern: str) -> Test:
     prefix, _, rest = pattern.partition("*")
-    if pattern.count("*") == 1 and "?" not in pattern:
-        shortest = len(prefix) + len(rest)
+    if pattern.count("*") != 1:
+        return lambda value: _like(value, pattern)
+    shortest = len(prefix) + len(rest)
 
-        def anchored(value: JsonValue) -> bool:
-            text = _likened(value)
-            if text is None:
-                return False
-            text = text.casefold()
-            return len(text) >= shortest and text.startswith(prefix) and text.endswith(rest)
+    def anchored(value: JsonValue) -> bool:
+        text = None if value is None else text_of(value)
+        if text is None:
+            return False
+        text = text.casefold()
+        return len(text) >= shortest and text.startswith(prefix) and text.endswith(rest)
 
-        return anchored
-
-    def general(value: JsonValue) -> bool:
-        text = _likened(value)
-        return text is not None and like(text.casefold(), pattern)
-
-    return general
+    return anchored
 
 
 def _prepare_contains(target: str) -> Test:

@@ -54,7 +54,11 @@ def parse_field(name: str) -> FieldName:
     if lowered.startswith("tags."):
         # Everything after the point is the tag's name, further points included.
         return FieldName(FieldKind.PLAIN, name, ("tags", lowered[5:]))
-    if lowered.startswith(("tags[", "identity.")):
+    if lowered.startswith("tags["):
+        # No array alias (linter, FieldPathHelper): `tags[*]` is the tag of that name.
+        segments = alias_segments(name)
+        return FieldName(FieldKind.PLAIN, name, tuple("*" if each == WILDCARD else each for each in segments))
+    if lowered.startswith("identity."):
         return FieldName(FieldKind.PLAIN, name, alias_segments(name))
     slash, bracket = name.find("/"), name.find("[")
     if slash >= 0 and not 0 <= bracket < slash:

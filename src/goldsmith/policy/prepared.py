@@ -40,9 +40,10 @@ class PreparedPolicy:
 
     def once(self, name: str, make: Callable[[], _T]) -> _T:
         """What `make` gives, made once for this policy and type; the name stands for one type of value."""
-        if name not in self.memo:
-            self.memo[name] = make()
-        return cast(_T, self.memo[name])
+        known = self.memo.get(name, self)
+        if known is self:
+            known = self.memo[name] = make()
+        return cast(_T, known)
 
 
 class Compiler:
@@ -66,7 +67,8 @@ class Compiler:
         known = self._prepared.get(assigned)
         if known is None:
             known = self._prepared[assigned] = {}
-        key = (resource_type.lower(), api_version)
+        # By the type as it is spelled: field('type') gives it so, and some functions mind the case.
+        key = (resource_type, api_version)
         prepared = known.get(key)
         if prepared is None:
             prepared = known[key] = self._prepare(assigned, resource_type, api_version)

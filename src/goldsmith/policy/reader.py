@@ -384,7 +384,11 @@ def _check_current(call: Call, at: str, scopes: tuple[_Scope, ...]) -> None:
         raise InvalidInputError(
             f"{at}: current() outside the where of a count", hint="only a where has a current member"
         )
-    if not call.arguments or not isinstance(call.arguments[0], Literal):
+    # Without a name it is the innermost count's, as the case files have it; the service allows it only where
+    # there is one count around it.
+    if not call.arguments:
+        return
+    if not isinstance(call.arguments[0], Literal):
         return
     name = call.arguments[0].value
     lowered = name.lower() if isinstance(name, str) else ""

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from goldsmith.expressions.errors import EvaluationError
 from goldsmith.kernel.json import JsonValue
+from goldsmith.policy.limits import INNER_ITERATIONS_MAX
 from goldsmith.policy.paths import WILDCARD
 from goldsmith.policy.tree import Input, Narrowing, Source
 
@@ -33,10 +34,14 @@ class FieldScope:
 
 @dataclass(slots=True)
 class ValueScope:
-    """A value count whose members are only known at evaluation."""
+    """A value count whose members are only known at evaluation; `iterations` is where their number stands.
+
+    That number includes those of the value counts around it.
+    """
 
     name: str
     slot: int
+    iterations: int
 
 
 Scope: TypeAlias = FieldScope | ValueScope
@@ -58,6 +63,7 @@ class LeafReader:
     inputs: list[Input] = field(default_factory=list)
     slots: int = 0
     is_dynamic: bool = False
+    _steps: int | None = None
 
     def input(self, source: Source, path: tuple[str, ...], narrowing: Narrowing = Narrowing.VALUE) -> int:
         wanted = Input(source, path, narrowing)
@@ -68,6 +74,23 @@ class LeafReader:
     def slot(self) -> int:
         self.slots += 1
         return -self.slots
+
+    def tally(self) -> Callable[[Frame, int], None]:
+        """Adds to what inner counts have gone through; what it gives raises EvaluationError for too much."""
+        if self._steps is None:
+            self._steps = self.slot()
+        slot = self._steps
+
+        def add(frame: Frame, number: int) -> None:
+            total = number + (frame[slot] or 0)  # type: ignore[operator]  # the slot holds nothing else
+            if total > INNER_ITERATIONS_MAX:
+                raise EvaluationError(
+                    f"counts inside counts go through more than {INNER_ITERATIONS_MAX} members",
+                    hint="count one array, or shorten the arrays",
+                )
+            frame[slot] = total
+
+        return add
 
     def place(
         self,

@@ -217,6 +217,12 @@ def _with_lenient_members(expression: Expression) -> Expression:
             return Call("coalesce", (found, Literal("")))
         case Index(Call("resourcegroup" | "subscription") as owner, key):
             return Call("tryget", (owner, _with_lenient_members(key)))
+        case Index(Call("requestcontext") as owner, Literal(str(name)) as member) if (
+            name.lower() == "identity"
+        ):
+            # Linter, "unguarded requestContext identity access": the identity itself is always there; its
+            # members are not, and reading one of no identity fails.
+            return Call("tryget", (owner, member))
         case Index(target, key):
             return Index(_with_lenient_members(target), _with_lenient_members(key))
         case Call(name, arguments):

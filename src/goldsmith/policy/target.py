@@ -71,10 +71,11 @@ def target_of(
 ) -> Target:
     """A target of an ARM resource as its provider shows it: id, type, name, location, tags, properties.
 
-    Without a request the rule sees an API version newer than all: scans judge by the newest one.
+    Without a request the rule sees an API version newer than all (scans judge by the newest one) and nobody
+    who asks.
     """
     if request_context is None:
-        request_context = {"apiVersion": NEWEST_API_VERSION}
+        request_context = {"apiVersion": NEWEST_API_VERSION, "identity": None}
     members = {key.lower(): value for key, value in resource.items()}
     id_ = members.get("id")
     place = place_of(id_ if isinstance(id_, str) else "")

@@ -119,15 +119,18 @@ def _flatten(value: JsonValue) -> JsonValue:
 
 def _try_get(value: JsonValue, *keys: JsonValue) -> JsonValue:
     """Only the first step is lenient: a further key that is missing is an error."""
-    for position, key in enumerate(keys, 2):
-        if not isinstance(key, str) and not is_integer(key):
-            raise wrong_argument("tryGet", position, "a string or an integer", key)
-    found = _safe_member(value, keys[0])
+    found = _safe_member(value, _step(keys[0], 2))
     if found is None:
         return None
-    for key in keys[1:]:
-        found = select(found, key)
+    for position, key in enumerate(keys[1:], 3):
+        found = select(found, _step(key, position))
     return found
+
+
+def _step(key: JsonValue, position: int) -> str | int:
+    if isinstance(key, str) or is_integer(key):
+        return key
+    raise wrong_argument("tryGet", position, "a string or an integer", key)
 
 
 def _safe_member(value: JsonValue, key: JsonValue) -> JsonValue:

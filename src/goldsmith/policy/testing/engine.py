@@ -66,7 +66,6 @@ class Engine:
             body = case.definition
             if isinstance(body, dict) and not {"id", "name"} & {key.lower() for key in body}:
                 body = {"name": "case", **body}
-            _check_said_once(body)
             known = (case.definition, parse_definition(body, limited=False))
             self._definitions[id(case.definition)] = known
         return known[1]
@@ -135,19 +134,6 @@ def _assigned(case: Case, definition: PolicyDefinition) -> AssignedPolicy:
         parameters=parameters,
         effect=known_effect(str(effect)),
     )
-
-
-def _check_said_once(body: JsonValue) -> None:
-    """Raises InvalidInputError for a member that stands beside `properties` and in it: which one is meant?"""
-    members = {key.lower(): value for key, value in body.items()} if isinstance(body, dict) else {}
-    properties = members.get("properties")
-    inside = {key.lower() for key in properties} if isinstance(properties, dict) else set()
-    twice = sorted(inside & members.keys() - {"properties"})
-    if twice:
-        raise InvalidInputError(
-            f"the definition has '{twice[0]}' beside 'properties' and in it, expected it once",
-            hint="keep the one in 'properties'",
-        )
 
 
 def _instant(case: Case) -> datetime:

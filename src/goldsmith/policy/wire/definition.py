@@ -23,6 +23,16 @@ DESCRIPTION_LONGEST = 512
 METADATA_LONGEST = 1024
 PARAMETERS_MOST = 20
 TYPE = "Microsoft.Authorization/policyDefinitions"
+_MEANT_ONCE = (
+    "policyRule",
+    "parameters",
+    "mode",
+    "policyType",
+    "displayName",
+    "description",
+    "metadata",
+    "version",
+)
 
 
 def parse_definition(body: Any, *, id_: str | None = None, limited: bool = True) -> PolicyDefinition:
@@ -36,6 +46,7 @@ def parse_definition(body: Any, *, id_: str | None = None, limited: bool = True)
     id_, name = identity_of(envelope, id_, TYPE)
     # `az policy definition list` prints the properties at the top.
     properties = envelope.object("properties", "PolicyDefinitionProperties") or envelope
+    _check_said_once(envelope, properties)
     policy_type = properties.choice("policyType", PolicyType) or PolicyType.CUSTOM
     mode = properties.text("mode") or "Indexed"
     owner = f"policy definition '{name}'"
@@ -63,6 +74,19 @@ def parse_definition(body: Any, *, id_: str | None = None, limited: bool = True)
     if properties is not envelope:
         properties.close()
     return definition
+
+
+def _check_said_once(envelope: Members, properties: Members) -> None:
+    """Raises InvalidInputError for a member that stands beside `properties` and in it: which one is meant?"""
+    if properties is envelope:
+        return
+    for name in _MEANT_ONCE:
+        if envelope.has(name) and properties.has(name):
+            raise refused(
+                envelope.at(name),
+                "stands beside 'properties' and in it, expected it once",
+                hint="keep the one in 'properties'",
+            )
 
 
 def definition_json(definition: PolicyDefinition) -> JsonObject:
