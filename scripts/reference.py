@@ -120,6 +120,7 @@ STATE = {
     "policy-summaries.json": "what compiling imported policies found out: a cache",
     "regions": "regions without a url of their own: `local` by default",
     "scratch": "room for taking disk files apart",
+    "package-lists": "apt's package lists of each template, renewed by its builds",
     "step-debs": "which packages each layer installed",
     "tools": "what the sandbox of a step is given",
 }
@@ -229,7 +230,7 @@ def environment_read() -> Iterator[str]:
         for node in ast.walk(tree):
             match node:
                 case ast.Call(func=function, args=[ast.Constant(value=str() as name), *_]):
-                    if ast.unparse(function) in asked:
+                    if ast.unparse(function) in asked and name == name.upper():
                         yield name
 
 
