@@ -72,7 +72,7 @@ class Dictionary:
 
     def code(self, value: JsonValue) -> int:
         """The code of `value`, a new one when it has not been met."""
-        return self._codes.setdefault(key_of(value), len(self._codes))
+        return self._code_of_key(key_of(value))
 
     def find(self, value: JsonValue) -> int | None:
         """The code of `value`, None when it has not been met."""
@@ -94,7 +94,15 @@ class Dictionary:
         try:
             return list(map(known.__getitem__, keys))
         except KeyError:
-            return [known.setdefault(key, len(known)) for key in keys]
+            return list(map(self._code_of_key, keys))
+
+    def _code_of_key(self, key: Key) -> int:
+        code = self._codes.get(key)
+        if code is None:
+            # What orjson returns keeps the buffer it was written in, several times its size.
+            kept = bytes(memoryview(key)) if isinstance(key, bytes) else key
+            code = self._codes[kept] = len(self._codes)
+        return code
 
     def _codes_of_numbers(self, numbers: Sequence[int | None]) -> list[int]:
         known = self._numbers

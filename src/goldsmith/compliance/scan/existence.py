@@ -15,7 +15,8 @@ from goldsmith.compliance.scan.columns import grown
 from goldsmith.compliance.scan.conditions import Conditions, Root, leaves_of
 from goldsmith.compliance.scan.index import FleetIndex
 from goldsmith.compliance.scan.projection import Field
-from goldsmith.compliance.scan.related import Anchor, RelatedRows, anchored_to, only_free
+from goldsmith.compliance.scan.related import Anchor, RelatedRows, anchored_to, only_free, stands_on_resource
+from goldsmith.compliance.scan.scopes import subscription_of
 from goldsmith.compliance.scan.truth import ERROR, FALSE, TRUE
 from goldsmith.expressions.errors import EvaluationError
 from goldsmith.kernel.errors import InvalidInputError
@@ -31,7 +32,6 @@ from goldsmith.policy.tree import Input, Source
 
 # An existence condition that reads nothing else says the same of a related resource whoever asks for it.
 _OF_ITS_OWN = frozenset((Source.RELATED, Source.CLOCK, Source.REQUEST))
-_NO_ROWS: frozenset[int] = frozenset()
 
 # The id of a related resource that decides, and whether it passes (TRUE) or has no result (ERROR).
 Decision = tuple[str, int]
@@ -52,6 +52,7 @@ class ExistenceRule:
         self._root = conditions.add(rule.condition)
         self._related, self._others = relations(_related_type(rule))
         self._looked_nowhere = False
+        self._names_differ = any(key.lower() == "name" and value.inputs for key, value in rule.lookup.items())
         self._existence: Root | None = None
         self._asks_target = False
         reads = [input_ for value in rule.lookup.values() for input_ in value.inputs]
@@ -71,11 +72,10 @@ class ExistenceRule:
         self._error: Bits = self._true.copy()
         # Rows to judge again; None: all.
         self._stale: set[int] | None = None
-        # Rows by what they asked for: another resource by its id, or all that hangs on a scope which they are
-        # not in. Of the scopes in `_scopes` all rows may have asked that are in them.
-        self._asked: dict[str, set[int]] = {}
+        # Where rows have looked: in a scope that they are in themselves, or in another of their subscription.
+        self._scopes: set[tuple[Anchor, str]] = set()
+        self._foreign: set[tuple[Anchor, str]] = set()
         self._pools: dict[tuple[Anchor, str, str | None], Decision | None] = {}
-        self._scopes: set[str] = set()
         self._table.observe(self)
         self._related.watch(self.related_changed)
         index.watch(self)
@@ -104,8 +104,8 @@ class ExistenceRule:
         return Verdict(self._true, self._error)
 
     def _judge_all(self) -> None:
-        self._asked.clear()
         self._scopes.clear()
+        self._foreign.clear()
         condition = self._conditions.verdict(self._root)
         self._true = condition.true.copy()
         self._error = np.zeros_like(self._true) if condition.error is None else condition.error.copy()
@@ -144,13 +144,15 @@ class ExistenceRule:
         if id_ is None or self._stale is None or self._looked_nowhere:
             self._stale = None
             return
-        for anchor in anchored_to(id_):
-            self._stale |= self._asked.get(anchor, _NO_ROWS)
-            row = self._table.row_of(anchor)
+        ways = (Anchor.ANYWHERE,) if stands_on_resource(id_) else (Anchor.ANYWHERE, Anchor.FREE)
+        for above in anchored_to(id_):
+            row = self._table.row_of(above)
             if row is not None:
                 self._stale.add(row)
-            if anchor in self._scopes:
-                self._stale.update(rows_of(self._table.under(anchor)).tolist())
+            if any((way, above) in self._scopes for way in ways):
+                self._stale.update(self._table.rows_under(above))
+            if any((way, above) in self._foreign for way in ways):
+                self._stale.update(self._table.rows_under(subscription_of(above)))
 
     def constants_changed(self, source: Source) -> None:
         """What `utcNow()` or `requestContext()` give is something else."""
@@ -207,24 +209,25 @@ class ExistenceRule:
                 if one is not None and one != itself:
                     near.append(one)
                 if only != query.of:
-                    self._asked.setdefault(only, set()).add(row)
+                    self._looked(Anchor.FREE, query)
                 decisions = [self._decision(near, query, row)]
         decided = [decision for decision in decisions if decision is not None]
         return min(decided)[1] if decided else FALSE
 
     def _pooled(self, anchor: Anchor, query: RelatedQuery, row: int) -> Decision | None:
         """What all resources of a scope share that look for the same."""
-        if query.of.startswith(query.within + "/"):
-            self._scopes.add(query.within)
-        else:
-            self._asked.setdefault(query.within, set()).add(row)
-        if self._asks_target:
+        self._looked(anchor, query)
+        if self._asks_target or self._names_differ:
             return self._decision(self._related.rows(anchor, query.within, query.name), query, row)
         key = (anchor, query.within, query.name)
         if key not in self._pools:
             rows = self._related.rows(anchor, query.within, query.name)
             self._pools[key] = self._decision(rows, query, row)
         return self._pools[key]
+
+    def _looked(self, anchor: Anchor, query: RelatedQuery) -> None:
+        is_inside = query.of.startswith(query.within + "/")
+        (self._scopes if is_inside else self._foreign).add((anchor, query.within))
 
     def _decision(self, rows: list[int], query: RelatedQuery, row: int) -> Decision | None:
         for related in self._related.named(rows, query):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from goldsmith.compliance.scan.bitmaps import Bits, assign, gathered
+from goldsmith.compliance.scan.bitmaps import Bits, assign, gathered, rows_of
 from goldsmith.compliance.scan.columns import Column, Rows, grown
 from goldsmith.compliance.scan.projection import Field, Projector, missing, narrowed
 from goldsmith.compliance.scan.scopes import container_of
@@ -53,6 +53,7 @@ class Table:
         self._free: list[int] = []
         self._observers: list[Observer] = []
         self._projector = Projector(())
+        self._rows_under: tuple[str, list[int]] = ("", [])
 
     @classmethod
     def stored(
@@ -119,6 +120,7 @@ class Table:
         if row is None:
             return None
         self.ids[row] = None
+        self._rows_under = ("", [])
         self._free.append(row)
         assign(self.alive, row, False)
         for observer in self._observers:
@@ -159,6 +161,12 @@ class Table:
             [code for code, key in enumerate(keys) if key == scope or str(key).startswith(below)]
         )
 
+    def rows_under(self, scope: str) -> list[int]:
+        """As `under`, as row numbers; the last answer is kept until a resource comes or goes."""
+        if self._rows_under[0] != scope:
+            self._rows_under = (scope, rows_of(self.under(scope)).tolist())
+        return self._rows_under[1]
+
     def _with_codes(self, codes: list[int]) -> Bits:
         table = np.zeros(len(self.containers), np.bool_)
         table[codes] = True
@@ -198,6 +206,7 @@ class Table:
             self.ids.append(key)
             self._make_room(len(self.ids))
         self._rows[key] = row
+        self._rows_under = ("", [])
         return row
 
     def _make_room(self, rows: int) -> None:

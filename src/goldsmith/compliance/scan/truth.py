@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from goldsmith.compliance.scan.bitmaps import Bits, Verdict, assign, gathered
-from goldsmith.compliance.scan.columns import Coded, grown
+from goldsmith.compliance.scan.columns import Coded, Column, grown
+from goldsmith.compliance.scan.dictionary import value_of
 from goldsmith.expressions.errors import EvaluationError
 from goldsmith.kernel.json import JsonValue
 from goldsmith.policy.tree import Leaf
@@ -41,8 +42,7 @@ class LeafScan:
         if self._true is None:
             self._make_room()
             unknown = np.flatnonzero(np.frombuffer(self._answers, np.uint8) == _UNKNOWN)
-            for code in unknown.tolist():
-                self._answers[code] = self._ask(code)
+            self._ask_all(unknown.tolist())
             answers = np.frombuffer(self._answers, np.uint8)
             self._true = gathered(answers == TRUE, self.coded.codes)
             failed = answers == ERROR
@@ -82,6 +82,20 @@ class LeafScan:
         behind = len(self.coded) - len(self._answers)
         if behind > 0:
             self._answers.extend(bytes((_UNKNOWN,)) * behind)
+
+    def _ask_all(self, codes: Sequence[int]) -> None:
+        if self._constants or not isinstance(self.coded, Column):
+            for code in codes:
+                self._answers[code] = self._ask(code)
+            return
+        # The same without a call or two a value: a column may have a value a row.
+        test, keys, answers = self.leaf.test, self.coded.dictionary.keys, self._answers
+        for code in codes:
+            key = keys[code]
+            try:
+                answers[code] = TRUE if test((value_of(key) if isinstance(key, bytes) else key,)) else FALSE
+            except EvaluationError:
+                answers[code] = ERROR
 
     def _ask(self, code: int) -> int:
         values: Sequence[JsonValue] = self.coded.values(code)
