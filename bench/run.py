@@ -1,4 +1,4 @@
-"""Both benchmarks, as short as they mean something: python -m bench.run [--only build|sbom] [--json]."""
+"""All benchmarks, as short as they mean something: python -m bench.run [--only NAME] [--json]."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ _ROUNDS = 3
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("build", "sbom"), help="run this one alone")
+    parser.add_argument("--only", choices=("build", "policy", "sbom"), help="run this one alone")
     parser.add_argument("--rounds", type=int, default=_ROUNDS, help=f"of each (default: {_ROUNDS})")
     parser.add_argument("--state", type=Path, help="state directory to take the base from (default: yours)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -30,6 +30,7 @@ def main() -> int:
     rounds = str(options.rounds)
     benches: dict[str, list[str]] = {
         "sbom": ["bench.sbom.run", "--root", str(root), "--runs", rounds],
+        "policy": ["bench.policy.run", "--rounds", rounds],
         "build": ["bench.build.run", "--rounds", rounds],
     }
     if options.state:

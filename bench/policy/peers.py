@@ -26,6 +26,7 @@ from goldsmith.kernel.json import JsonObject
 from goldsmith.policy.compile import CompiledRule, Pool
 from goldsmith.policy.document import Document
 from goldsmith.policy.evaluate import evaluate_node
+from goldsmith.policy.predicate import predicate_of
 
 _REGO_MACHINES = 200
 IMAGE = "gallery images only"
@@ -192,10 +193,12 @@ def _one_by_one(
     result: list[JsonObject] = []
     for name in COMMON:
         custodian, rule = _custodian(name), found[name]
+        judge = predicate_of(rule.condition, now=NOW)
+        assert sum(map(judge, fleet)) == ours[name], f"the predicate of {name} says something else"
         theirs = len(custodian(fleet))
         pairs = []
         for _ in range(max(rounds, 3)):
-            mine = cpu(lambda rule=rule: [_judged(one, rule) for one in fleet])  # type: ignore[misc]
+            mine = cpu(lambda judge=judge: [judge(one) for one in fleet])  # type: ignore[misc]
             at_once = cpu(lambda rule=rule: verdicts([rule.condition], fleet, around={}))  # type: ignore[misc]
             other = cpu(lambda custodian=custodian: custodian(fleet))  # type: ignore[misc]
             pairs.append((mine / len(fleet) * 1e6, other / len(fleet) * 1e6, at_once / len(fleet) * 1e6))

@@ -1,6 +1,7 @@
 """Laws of evaluation over generated rules and resources."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from goldsmith.policy.limits import FIELD_COUNTS_PER_ARRAY_MAX
 from goldsmith.policy.operators import COMPLEMENTS, Test, holds, prepare, prepare_location
 from goldsmith.policy.paths import WILDCARD, project
 from goldsmith.policy.pool import Pool
+from goldsmith.policy.predicate import predicate_of
 from goldsmith.policy.reader import read_condition
 from goldsmith.policy.rule import AllOf, AnyOf, Condition, Not, Operator
 from goldsmith.policy.tree import Input, Narrowing, Source
@@ -409,3 +411,21 @@ def test_what_is_known_early_and_what_is_computed_mean_the_same(condition: Any, 
     except EvaluationError:
         late = "error"
     assert late == answer(read, resource)
+
+
+@settings(max_examples=300, deadline=None)
+@given(conditions, resources)
+def test_a_predicate_says_what_evaluating_a_document_without_surroundings_says(
+    condition: Any, resource: JsonValue
+) -> None:
+    node = compiled(read_condition(condition, at="if"), Pool())
+
+    def said(test: Callable[[], bool]) -> bool | str:
+        try:
+            return test()
+        except EvaluationError:
+            return "error"
+
+    moment = "2026-01-01T00:00:00.0000000Z"
+    judge = predicate_of(node, now=moment)
+    assert said(lambda: judge(resource)) == said(lambda: evaluate_node(node, Document(resource, now=moment)))

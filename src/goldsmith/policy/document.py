@@ -14,7 +14,7 @@ class Document:
     pool, for results are remembered by the number of the node.
     """
 
-    __slots__ = ("_objects", "_roots", "_values", "nodes")
+    __slots__ = ("_around", "_owners", "_resource", "_values", "nodes")
 
     def __init__(
         self,
@@ -27,23 +27,18 @@ class Document:
         now: str | None = None,
     ) -> None:
         """`now` is what utcNow() gives, as .NET round-trip text (`2026-01-01T00:00:00.0000000Z`)."""
-        self._roots: dict[Source, JsonValue] = {
-            Source.RESOURCE: resource,
-            Source.RELATED: related,
-            Source.RESOURCE_GROUP: None if resource_group is None else dict(resource_group),
-            Source.SUBSCRIPTION: None if subscription is None else dict(subscription),
-            Source.REQUEST: None if request_context is None else dict(request_context),
-            Source.CLOCK: now,
-        }
-        self._values: dict[Input, JsonValue] = {}
-        self._objects: dict[Source, dict[tuple[str, ...], JsonValue]] = {}
+        self._resource = resource
+        self._around = (related, resource_group, subscription, request_context, now)
+        # By identity, which is quicker than the inputs' own hash; the entry keeps its input alive.
+        self._values: dict[int, tuple[Input, JsonValue]] = {}
+        self._owners: dict[tuple[str, ...], JsonValue] = {}
         self.nodes: dict[int, bool] = {}
 
     def value(self, wanted: Input) -> JsonValue:
         """The value of an input as `paths.project` defines it."""
-        values = self._values
-        if wanted in values:
-            return values[wanted]
+        known = self._values.get(id(wanted))
+        if known is not None:
+            return known[1]
         path = wanted.path
         if WILDCARD in path:
             first = path.index(WILDCARD)
@@ -53,46 +48,56 @@ class Document:
             found = self._plain(wanted.source, path)
             if wanted.narrowing is not Narrowing.VALUE:
                 found = narrow(found, wanted.narrowing, 0)
-        values[wanted] = found
+        self._values[id(wanted)] = wanted, found
         return found
 
     def with_related(self, related: JsonValue) -> "Document":
         """The same surroundings with another related resource."""
-        other = Document(None)
-        other._roots = {**self._roots, Source.RELATED: related}
+        other = Document(self._resource)
+        other._around = (related, *self._around[1:])
+        other._owners = self._owners
         other._values = {
-            known: value for known, value in self._values.items() if known.source is not Source.RELATED
+            key: known for key, known in self._values.items() if known[0].source is not Source.RELATED
         }
         return other
 
     def _plain(self, source: Source, path: tuple[str, ...]) -> JsonValue:
-        if not path:
-            return self._roots[source]
-        owner = self._owner(source, path[:-1])
-        if owner.__class__ is dict:
-            return owner.get(path[-1])
-        return member_of(owner, path[-1])
+        if source is Source.RESOURCE:
+            if not path:
+                return self._resource
+            above = path[:-1]
+            owners = self._owners
+            if above in owners:
+                return member_of(owners[above], path[-1])
+            # Inputs come in families: the siblings of this one are under the same object.
+            owner = owners[above] = _walk(self._resource, above)
+            return member_of(owner, path[-1])
+        return _walk(self._surrounding(source), path)
 
-    def _owner(self, source: Source, path: tuple[str, ...]) -> JsonValue:
-        """The value at `path`, an object with its keys in lower case."""
-        objects = self._objects.get(source)
-        if objects is None:
-            objects = self._objects[source] = {(): with_lower_keys(self._roots[source])}
-        if path in objects:
-            return objects[path]
-        found = objects[path] = with_lower_keys(member_of(self._owner(source, path[:-1]), path[-1]))
-        return found
+    def _surrounding(self, source: Source) -> JsonValue:
+        related, resource_group, subscription, request_context, now = self._around
+        match source:
+            case Source.RELATED:
+                return related
+            case Source.RESOURCE_GROUP:
+                return _plain_object(resource_group)
+            case Source.SUBSCRIPTION:
+                return _plain_object(subscription)
+            case Source.REQUEST:
+                return _plain_object(request_context)
+            case Source.CLOCK:
+                return now
+            case Source.RESOURCE:
+                return self._resource
 
 
-def with_lower_keys(value: JsonValue) -> JsonValue:
-    """An object with its own keys (not those of its members) in lower case; any other value as it is.
+def _plain_object(value: Mapping[str, JsonValue] | None) -> JsonValue:
+    return value if value is None or isinstance(value, dict) else dict(value)
 
-    Of keys that differ only in case the lower-case spelling wins, then the first in code point order.
-    """
-    if not isinstance(value, dict):
-        return value
-    lowered = {key.lower(): member for key, member in value.items()}
-    if len(lowered) != len(value):
-        lowered = {key.lower(): value[key] for key in sorted(value, reverse=True)}
-        lowered.update({key: member for key, member in value.items() if key == key.lower()})
-    return lowered
+
+def _walk(value: JsonValue, path: tuple[str, ...]) -> JsonValue:
+    for segment in path:
+        value = member_of(value, segment)
+        if value is None:
+            return None
+    return value

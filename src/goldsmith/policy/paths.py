@@ -14,6 +14,10 @@ from goldsmith.policy.tree import Narrowing
 
 WILDCARD = "[*]"
 _INDEX = re.compile("[0-9]{1,9}", re.ASCII)
+# A cache of nothing but spellings: it changes how fast a member is found, never which.
+_KNOWN_KEYS: dict[tuple[str, ...], dict[str, str]] = {}
+_KNOWN_KEYS_MOST = 4096
+_KEPT_KEYS_MOST = 64
 
 
 class FieldKind(StrEnum):
@@ -142,11 +146,24 @@ def member_of(value: JsonValue, segment: str) -> JsonValue:
     if isinstance(value, dict):
         if segment in value:
             return value[segment]
-        spellings = [key for key in value if key.lower() == segment]
-        return value[min(spellings)] if spellings else None
+        spelling = _spellings(value).get(segment)
+        return None if spelling is None else value[spelling]
     if isinstance(value, list) and _INDEX.fullmatch(segment) and int(segment) < len(value):
         return value[int(segment)]
     return None
+
+
+def _spellings(value: dict[str, JsonValue]) -> dict[str, str]:
+    """For each key in lower case the key that is meant; resources of one type have mostly the same keys."""
+    keys = tuple(value)
+    found = _KNOWN_KEYS.get(keys)
+    if found is None:
+        found = {key.lower(): key for key in sorted(keys, reverse=True)}
+        if len(keys) <= _KEPT_KEYS_MOST:
+            if len(_KNOWN_KEYS) >= _KNOWN_KEYS_MOST:
+                _KNOWN_KEYS.clear()
+            _KNOWN_KEYS[keys] = found
+    return found
 
 
 def narrow(value: JsonValue, narrowing: Narrowing, depth: int) -> JsonValue:
