@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -38,6 +39,10 @@ from goldsmith.sbom.store import create_tables
 from goldsmith.settings import Settings
 from goldsmith.vm.model import Accelerator, DiskFormat, Firmware
 
+if TYPE_CHECKING:
+    from goldsmith.compliance.keeper import Keeper
+    from goldsmith.compliance.remediations import Remediations
+
 
 class App:
     """Everything one process works with; each part is made when it is first asked for."""
@@ -68,6 +73,32 @@ class App:
     @cached_property
     def gallery(self) -> StoredGalleries:
         return StoredGalleries(self.resources)
+
+    @cached_property
+    def keeper(self) -> "Keeper":
+        """Who keeps the states of compliance right; for one thread."""
+        # Loaded only here, and so is the next one: builds of images need neither the scan nor numpy.
+        from goldsmith.compliance.keeper import Keeper
+        from goldsmith.compliance.migrate import migrate as make_tables
+        from goldsmith.compliance.store import ComplianceStore
+        from goldsmith.policy.aliases import from_providers
+        from goldsmith.policy.content import packaged
+
+        make_tables(self.database)
+        return Keeper(
+            resources=self.resources,
+            store=ComplianceStore(self.database),
+            aliases=from_providers(packaged.alias_listing()),
+            clock=self.clock,
+        )
+
+    @cached_property
+    def remediations(self) -> "Remediations":
+        from goldsmith.compliance.migrate import migrate as make_tables
+        from goldsmith.compliance.remediations import Remediations
+
+        make_tables(self.database)
+        return Remediations(self.database, self.resources, self.clock, RandomIds())
 
     @cached_property
     def regions(self) -> Regions:

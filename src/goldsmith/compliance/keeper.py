@@ -17,8 +17,8 @@ from goldsmith.compliance.board import Board, code_of
 from goldsmith.compliance.catalog import PolicyObjects
 from goldsmith.compliance.dependencies import Dependencies, judged_beside
 from goldsmith.compliance.documents import StoredDocuments
+from goldsmith.compliance.hierarchy import SUBSCRIPTION, Hierarchy, hierarchy_of
 from goldsmith.compliance.hierarchy import TYPES as HIERARCHY_TYPES
-from goldsmith.compliance.hierarchy import Hierarchy, hierarchy_of
 from goldsmith.compliance.judge import Around, Judge, changes_resources, fields_of, kept
 from goldsmith.compliance.loading import place_states, rosters_of
 from goldsmith.compliance.model import Cause, CauseKind, PolicyKey, Progress
@@ -38,7 +38,7 @@ from goldsmith.policy.exemption import PolicyExemption
 from goldsmith.policy.library import AssignedPolicy
 from goldsmith.policy.prepared import Compiler
 from goldsmith.policy.rule import Effect
-from goldsmith.policy.scope import GROUP_TYPE, SUBSCRIPTION_TYPE
+from goldsmith.policy.scope import GROUP_TYPE, SUBSCRIPTION_TYPE, scope_of
 from goldsmith.policy.verdict import ComplianceState, evaluate_policies, evaluate_policy
 from goldsmith.resources.model import Change
 from goldsmith.resources.store import ResourceStore
@@ -73,6 +73,7 @@ class Keeper:
         self._clock = clock
         self._aliases = aliases
         self._loaded = False
+        self._in_doubt = False
         self._live: set[PolicyKey] = set()
         self._first_at: dict[tuple[PolicyKey, str], datetime] = {}
         self._empty()
@@ -103,6 +104,8 @@ class Keeper:
         placed = place_states(stored, self.board, at=self._clock.now())
         self._first_at = placed
         self._depend()
+        # What was just read may be newer than the states: of what changes in between nobody knows how it was.
+        self._in_doubt = True
         self._loaded = True
 
     # --- following -----------------------------------------------------------------------------------------
@@ -135,6 +138,7 @@ class Keeper:
             transitions = len(self.board.transitions)
             if changes or transitions or step.due or step.started or step.ended:
                 self._commit(step, position)
+            self._in_doubt = self._in_doubt and len(changes) == limit
         except BaseException:
             self._loaded = False
             raise
@@ -294,26 +298,30 @@ class Keeper:
             else:
                 self.objects.put(document)
             after = (self.objects.exemptions.get(key), self.objects.attestations.get(key))
-            step.exempted += [(each, change.resource_id) for each in (*before, *after) if each is not None]
+            if self._in_doubt or before == after:
+                step.doubted.append(change)
+            else:
+                step.exempted += [(each, key) for each in (*before, *after) if each is not None]
             touched |= {key, key.rsplit("/versions/", 1)[0]}
         if touched:
             self._surround(self.judge.around.hierarchy)
             old = dict(self.in_force.policies)
             renewed = self.in_force.renew(self.objects, touched)
             step.renewed.update((key, Cause(kind=CauseKind.POLICY, id=key[0])) for key in renewed.renewed)
-            step.rivalry |= any(
+            step.rivalry |= self._in_doubt or any(
                 changes_resources(policies[key])
                 for policies in (old, self.in_force.policies)
                 for key in (*renewed.renewed, *renewed.ended)
                 if key in policies
             )
             step.depends = bool(renewed.renewed or renewed.ended)
-        if any(change.resource_type.lower() in HIERARCHY_TYPES for change in last.values()):
-            hierarchy = self._read_hierarchy()
-            if hierarchy != self.judge.around.hierarchy:
-                self._surround(hierarchy)
-                return True
-        return False
+        moved = {change.resource_type.lower() for change in last.values()} & HIERARCHY_TYPES
+        if not moved:
+            return False
+        hierarchy, before_it = self._read_hierarchy(), self.judge.around.hierarchy
+        self._surround(hierarchy)
+        # Most changes of a subscription are not about where it stands.
+        return self._in_doubt or moved != {SUBSCRIPTION} or hierarchy != before_it
 
     def _take_resources(self, last: dict[str, Change], step: "_Step") -> list[tuple[JsonObject, Change]]:
         found = []
@@ -358,6 +366,8 @@ class Keeper:
         for key in [key for key in self._live if key not in self.in_force.policies]:
             self._live.discard(key)
             self.board.drop(key)
+            # Whether it changed resources is not known of one that went while nobody followed.
+            step.rivalry = True
             self.judge.forget(key)
             self._first_at = {unit: at for unit, at in self._first_at.items() if unit[0] != key}
             step.ended.append(key)
@@ -464,18 +474,27 @@ class Keeper:
                 step.turning.add((policy.key, type_))
 
     def _judge_exempted(self, step: "_Step") -> None:
+        for change in step.doubted:
+            if change.resource_type.lower() in (catalog.EXEMPTION, catalog.ATTESTATION):
+                exempts = change.resource_type.lower() == catalog.EXEMPTION
+                kind = CauseKind.EXEMPTION if exempts else CauseKind.ATTESTATION
+                cause = Cause(kind=kind, id=change.resource_id)
+                self._judge_scope(scope_of(change.resource_id), None, step, cause)
         for each, id_ in step.exempted:
             kind = CauseKind.EXEMPTION if isinstance(each, PolicyExemption) else CauseKind.ATTESTATION
             self._judge_covered(each, step, Cause(kind=kind, id=id_))
 
     def _judge_covered(self, each: PolicyExemption | Attestation, step: "_Step", cause: Cause) -> None:
-        policies = [self.in_force.policies[key] for key in self.in_force.of_assignment(each.assignment_id)]
-        scope = each.scope.rstrip("/").lower()
+        keys = set(self.in_force.of_assignment(each.assignment_id))
+        self._judge_scope(each.scope, keys, step, cause)
+
+    def _judge_scope(self, scope: str, keys: set[PolicyKey] | None, step: "_Step", cause: Cause) -> None:
+        """These policies, or all (None), on what is at the scope and below it."""
         for type_, table in list(self.index.tables.items()):
-            keys = {policy.key for policy in self._depends.by_type.get(type_, ())}
-            concerned = [policy for policy in policies if policy.key in keys]
+            policies = self._depends.by_type.get(type_, ())
+            concerned = [policy for policy in policies if keys is None or policy.key in keys]
             if concerned:
-                rows = self.judge.under(type_, scope)
+                rows = self.judge.under(type_, scope.rstrip("/").lower())
                 self._judge_many(concerned, type_, rows & table.alive, step, cause=cause)
 
     def _judge_beside(self, id_: str, changed_type: str, step: "_Step") -> None:
@@ -673,6 +692,8 @@ class _Step:
         self.related_of_many = RelatedByContainer(keeper.documents)
         self.renewed: dict[PolicyKey, Cause] = {}
         self.exempted: list[tuple[PolicyExemption | Attestation, str]] = []
+        # Changes of exemptions and attestations of which it is not known what they were before.
+        self.doubted: list[Change] = []
         # Resources that were put again as ones of another type, with the type they had.
         self.replaced: list[tuple[str, str]] = []
         self.started: dict[PolicyKey, None] = {}

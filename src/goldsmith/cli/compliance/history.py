@@ -25,12 +25,12 @@ def command(resource: str | None, limit: int, as_json: bool) -> None:
     Example: goldsmith compliance history web-1
     """
     from goldsmith.app import App
-    from goldsmith.cli.compliance.parts import bring_up_to_date, keeper_of, resource_id
+    from goldsmith.cli.compliance.parts import bring_up_to_date, resource_id
     from goldsmith.compliance import service
 
     app = App()
     id_ = None if resource is None else resource_id(app, resource)
-    keeper = keeper_of(app)
+    keeper = app.keeper
     bring_up_to_date(keeper, quiet=as_json)
     if id_ is None:
         days = service.history(keeper, limit=1).days[-limit:]

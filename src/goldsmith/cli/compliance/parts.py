@@ -2,35 +2,13 @@
 
 from goldsmith.app import App
 from goldsmith.cli.meter import Meter
-from goldsmith.cli.policy import options as policy_options
 from goldsmith.compliance import service
 from goldsmith.compliance.documents import StoredDocuments
 from goldsmith.compliance.keeper import Keeper
-from goldsmith.compliance.migrate import migrate
 from goldsmith.compliance.model import Progress
-from goldsmith.compliance.remediations import Remediations
-from goldsmith.compliance.store import ComplianceStore
 from goldsmith.kernel.errors import CanceledError, ConflictError, InvalidInputError, NotFoundError
-from goldsmith.kernel.ids import RandomIds
 
 _SHOWN = 5
-
-
-def keeper_of(app: App) -> Keeper:
-    """The keeper of the state directory's states; its tables are made when they are missing."""
-    resources = app.resources
-    migrate(app.database)
-    return Keeper(
-        resources=resources,
-        store=ComplianceStore(app.database),
-        aliases=policy_options.alias_table(()),
-        clock=app.clock,
-    )
-
-
-def remediations_of(app: App) -> Remediations:
-    migrate(app.database)
-    return Remediations(app.database, app.resources, app.clock, RandomIds())
 
 
 def bring_up_to_date(keeper: Keeper, *, full: bool = False, quiet: bool = False) -> tuple[int, bool]:

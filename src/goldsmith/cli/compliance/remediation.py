@@ -59,12 +59,11 @@ def create(
     Example: goldsmith compliance remediation create tattoo-configure
     """
     from goldsmith.app import App
-    from goldsmith.cli.compliance.parts import remediations_of
     from goldsmith.compliance import service
 
     app = App()
     made = _plan(app, assignment, name, reference=reference, scope=scope, limit=limit, quiet=as_json)
-    task = service.create_remediation(remediations_of(app), made, actor=app.settings.actor)
+    task = service.create_remediation(app.remediations, made, actor=app.settings.actor)
     if as_json:
         print_json(_task_json(task))
     else:
@@ -79,9 +78,8 @@ def list_(as_json: bool) -> None:
     Example: goldsmith compliance remediation list
     """
     from goldsmith.app import App
-    from goldsmith.cli.compliance.parts import remediations_of
 
-    tasks = remediations_of(App()).list()
+    tasks = App().remediations.list()
     if as_json:
         print_json([_task_json(task) for task in tasks])
         return
@@ -111,12 +109,12 @@ def _plan(
     limit: int,
     quiet: bool,
 ) -> "RemediationPlan":
-    from goldsmith.cli.compliance.parts import bring_up_to_date, keeper_of
+    from goldsmith.cli.compliance.parts import bring_up_to_date
     from goldsmith.cli.policy.store import find_assignment, policy_objects
     from goldsmith.compliance import service
 
     found = find_assignment(policy_objects(app), assignment, scope=None)
-    keeper = keeper_of(app)
+    keeper = app.keeper
     bring_up_to_date(keeper, quiet=quiet)
     where = (scope or found.scope).rstrip("/")
     properties: JsonObject = {"policyAssignmentId": found.id, "resourceCount": limit}

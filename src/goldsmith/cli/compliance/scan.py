@@ -40,13 +40,13 @@ def command(resource_paths: tuple[Path, ...], full: bool, as_json: bool) -> None
     Example: goldsmith compliance scan --resources vms.json
     """
     from goldsmith.app import App
-    from goldsmith.cli.compliance.parts import bring_up_to_date, keeper_of
+    from goldsmith.cli.compliance.parts import bring_up_to_date
     from goldsmith.cli.compliance.status import line_json, print_overall
     from goldsmith.compliance.summary import overall
 
     app = App()
     put = _put(app, resource_paths, quiet=as_json) if resource_paths else None
-    keeper = keeper_of(app)
+    keeper = app.keeper
     many = put is not None and put.created + put.updated > _CHANGES_MAX
     first = keeper.followed.scanned_at is None
     began = app.clock.monotonic_seconds()

@@ -48,11 +48,11 @@ def command(by: str, tag: str | None, scope: str, reasons: bool, as_json: bool) 
     if (by == "tag") != (tag is not None):
         raise click.UsageError("--by tag and --tag NAME need each other")
     from goldsmith.app import App
-    from goldsmith.cli.compliance.parts import bring_up_to_date, keeper_of
+    from goldsmith.cli.compliance.parts import bring_up_to_date
     from goldsmith.compliance import service
     from goldsmith.compliance.summary import By
 
-    keeper = keeper_of(App())
+    keeper = App().keeper
     bring_up_to_date(keeper, quiet=as_json)
     found = service.status(
         keeper, by=By(_BY[by]), scope=scope, tag=tag, reasons=_REASONS if reasons else 0, catch_up=False

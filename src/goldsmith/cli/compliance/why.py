@@ -32,12 +32,12 @@ def command(resource: str, assignment: str | None, show_all: bool, verbose: bool
     Example: goldsmith compliance why web-1 --verbose
     """
     from goldsmith.app import App
-    from goldsmith.cli.compliance.parts import bring_up_to_date, keeper_of, resource_id
+    from goldsmith.cli.compliance.parts import bring_up_to_date, resource_id
     from goldsmith.compliance import service
 
     app = App()
     id_ = resource_id(app, resource)
-    keeper = keeper_of(app)
+    keeper = app.keeper
     bring_up_to_date(keeper, quiet=as_json)
     found = service.why(keeper, id_, assignment=assignment, catch_up=False)
     if as_json:
