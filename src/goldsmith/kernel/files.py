@@ -11,8 +11,8 @@ from pathlib import Path
 from goldsmith.kernel.errors import ConflictError, NoSpaceError
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Afterwards `path` holds exactly `data`, or what it held before; survives power loss.
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Afterwards `path` holds exactly `data`, or what it held before; survives power loss if `durable`.
 
     Raises NoSpaceError when the file system is full.
     """
@@ -23,9 +23,11 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_directory(path.parent)
+        if durable:
+            sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

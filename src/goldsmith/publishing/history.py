@@ -23,7 +23,7 @@ class History:
     def add(self, stage: str, seconds: float) -> None:
         values = self._read()
         values[stage] = [*values.get(stage, []), round(seconds, 2)][-_KEPT:]
-        write_atomic(self._path, canonical(values))
+        write_atomic(self._path, canonical(values), durable=False)
 
     def _read(self) -> dict[str, list[float]]:
         try:

@@ -1,6 +1,8 @@
 """The steps as layers, and the check beside them that what is reused is as it was made."""
 
 import functools
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,6 +12,8 @@ from goldsmith.marketplace.model import Capture
 from goldsmith.publishing import assembling, customising
 from goldsmith.publishing.attempt import Attempt, StageNote
 from goldsmith.publishing.model import BuildPlan, PlannedStep, StepOutcome
+
+_CHECK_NICENESS = 10
 
 
 def customise(
@@ -73,11 +77,16 @@ def _make_layer(
 def start_checking(attempt: Attempt, layers: LayerStore, base: Capture, plan: BuildPlan) -> "Future[None]":
     """Whether the base and the layers there are as they were made, looked at meanwhile."""
     found = [layer for step in plan.steps if (layer := layers.find(step.key)) is not None]
-    pool = ThreadPoolExecutor(1, thread_name_prefix="check")
+    # The steps come first wherever there are fewer processors than work: on Linux a thread has a niceness.
+    pool = ThreadPoolExecutor(1, thread_name_prefix="check", initializer=_yield_to_others)
     try:
         return pool.submit(check_whole, attempt, layers, base, found)
     finally:
         pool.shutdown(wait=False)
+
+
+def _yield_to_others() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _CHECK_NICENESS)
 
 
 def await_check(attempt: Attempt, checked: "Future[None]", layers: LayerStore) -> None:
