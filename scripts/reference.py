@@ -120,6 +120,7 @@ STATE = {
     "policy-summaries.json": "what compiling imported policies found out: a cache",
     "regions": "regions without a url of their own: `local` by default",
     "scratch": "room for taking disk files apart",
+    "columns": "what policies read of the resources, in columns: a cache of the compliance scan",
     "package-lists": "apt's package lists of each template, renewed by its builds",
     "step-debs": "which packages each layer installed",
     "tools": "what the sandbox of a step is given",

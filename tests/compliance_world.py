@@ -68,8 +68,10 @@ class Estate:
         self.store = ComplianceStore(self.engine)
         self.keeper = self.another_keeper()
 
-    def another_keeper(self) -> Keeper:
-        return Keeper(resources=self.resources, store=self.store, aliases=ALIASES, clock=self.clock)
+    def another_keeper(self, columns: Path | None = None) -> Keeper:
+        return Keeper(
+            resources=self.resources, store=self.store, aliases=ALIASES, clock=self.clock, columns=columns
+        )
 
     def put(self, document: JsonObject) -> None:
         from goldsmith.compliance.documents import draft_of

@@ -90,6 +90,7 @@ class App:
             store=ComplianceStore(self.database),
             aliases=from_providers(packaged.alias_listing()),
             clock=self.clock,
+            columns=self.state / "columns",
         )
 
     @cached_property

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from goldsmith.compliance.loading import place_states, rosters_of
 from goldsmith.compliance.model import Cause, CauseKind, PolicyKey, Progress
 from goldsmith.compliance.plain import plain_state, roots_of
 from goldsmith.compliance.related import RelatedByContainer, StoredRelated
+from goldsmith.compliance.saved import SavedColumns
 from goldsmith.compliance.scan.bitmaps import Bits, count, rows_of
 from goldsmith.compliance.scan.index import FleetIndex
 from goldsmith.compliance.schedule import HORIZON, Schedule, expired, next_expiry, turn
@@ -65,11 +67,19 @@ class Keeper:
     """For one thread. Another process may do the same: whoever commits second finds out and reads again."""
 
     def __init__(
-        self, *, resources: ResourceStore, store: ComplianceStore, aliases: AliasTable, clock: Clock
+        self,
+        *,
+        resources: ResourceStore,
+        store: ComplianceStore,
+        aliases: AliasTable,
+        clock: Clock,
+        columns: Path | None = None,
     ) -> None:
+        """With `columns`, a directory, what is read of the resources is kept there for the next process."""
         self.resources = resources
         self.store = store
         self.documents = StoredDocuments(resources)
+        self._saved = None if columns is None else SavedColumns(columns, resources, self.documents)
         self._clock = clock
         self._aliases = aliases
         self._loaded = False
@@ -95,7 +105,18 @@ class Keeper:
         """Read states, policies and resources unless that was done; other methods do so by themselves."""
         if self._loaded:
             return
-        self._empty()
+        self._load(
+            None if self._saved is None else self._saved.open(), cancel=cancel, on_resource=on_resource
+        )
+
+    def _load(
+        self,
+        index: FleetIndex | None,
+        *,
+        cancel: Cancel | None,
+        on_resource: Callable[[], None] | None,
+    ) -> None:
+        self._empty(index)
         stored = self.store.load()
         self._followed = stored.followed
         self._live = set(stored.live)
@@ -119,6 +140,7 @@ class Keeper:
             step = self.advance()
             transitions += step.transitions
             if step.changes < CHANGES_A_STEP:
+                self._save_columns(whole=False)
                 return transitions
 
     def advance(self, *, limit: int = CHANGES_A_STEP) -> Advance:
@@ -169,11 +191,11 @@ class Keeper:
         report = _Reporter(self._clock, on_progress)
         report.phase("reading")
         try:
-            self.load(cancel=cancel, on_resource=report.resource)
+            self._load(None, cancel=cancel, on_resource=report.resource)
         except CorruptError as error:
             logger.warning("the stored compliance states are damaged and found anew: %s", error.message)
             self.store.forget(at=self._clock.now())
-            self.load(cancel=cancel, on_resource=report.resource)
+            self._load(None, cancel=cancel, on_resource=report.resource)
         try:
             step = _Step(now=self._clock.now(), keeper=self)
             self._start_and_end(step)
@@ -187,6 +209,7 @@ class Keeper:
         except BaseException:
             self._loaded = False
             raise
+        self._save_columns(whole=True)
         report.phase("done")
         logger.info("a full scan found %d changed states", transitions)
         return transitions
@@ -213,10 +236,14 @@ class Keeper:
 
     # --- filling -------------------------------------------------------------------------------------------
 
-    def _empty(self) -> None:
+    def _save_columns(self, *, whole: bool) -> None:
+        if self._saved is not None:
+            self._saved.save(self.index, self._followed.position, whole=whole)
+
+    def _empty(self, index: FleetIndex | None = None) -> None:
         self.objects = PolicyObjects()
         self.in_force = InForce()
-        self.index = FleetIndex(self.documents)
+        self.index = index or FleetIndex(self.documents)
         self.judge = Judge(self.index, Compiler(self._aliases), self.documents)
         self.board = Board(self.index)
         self._depends = Dependencies(self.judge, (), ())
@@ -255,7 +282,10 @@ class Keeper:
                 if not isinstance(node, bool)
             )
             # While the table is empty its columns cost nothing: then all resources are read once.
+            known = len(self.index.table(spelling)) > 0
             self.index.require(spelling, fields)
+            if known:
+                continue
             self.index.put_many(_counted(self.documents.of_type(spelling), cancel, on_resource))
 
     def _depend(self) -> None:

@@ -87,6 +87,12 @@ class ResourceStore:
         with self._engine.connect() as connection:
             return [_change_from_row(row) for row in connection.execute(query).mappings()]
 
+    def change_at(self, seq: int) -> Change | None:
+        """The change at a position of the feed; None when this store has no such change."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(change).where(change.c.seq == seq)).mappings().first()
+        return None if row is None else _change_from_row(row)
+
     def list(
         self,
         *,
