@@ -1,4 +1,4 @@
-"""From one captured base to a bootable, and to a boot-tested, qcow2: ours, virt-customize and packer in turn.
+"""From one captured base to a bootable, and to a boot-tested, disk: ours, virt-customize and packer in turn.
 
 python -m bench.build.run [--rounds 3] [--json]
 
@@ -104,6 +104,7 @@ def _run_ours(mine: Ours, number: int, *, boot: bool, quiet: Quiet) -> Run:
         disk_seconds=built.disk_seconds,
         sealed_seconds=built.sealed_seconds,
         tested_seconds=built.tested_seconds,
+        qcow2_seconds=built.qcow2_seconds,
         stages=(*built.watched.finished.items(), ("export", built.export_seconds)),
     )
     _say_run(run)
@@ -140,6 +141,7 @@ def _run_peer(peer: Contender, base: Base, work: Path, number: int, *, boot: boo
         cpu_seconds=spent.cpu_seconds,
         disk_seconds=disk_seconds,
         tested_seconds=disk_seconds + tested.seconds if tested else None,
+        qcow2_seconds=disk_seconds,
         problems=tested.problems if tested else (),
     )
     _say_run(run)
