@@ -24,8 +24,8 @@ PEERS = (Contender.VIRT_CUSTOMIZE, Contender.PACKER)
 class Run:
     """One contender in one round: seconds until its bootable disk, and until that was boot-tested.
 
-    Ours is raw, the peers' are qcow2; `qcow2_seconds` is until there is a qcow2. `sealed_seconds` is until the
-    disk had its digest too, which only ours gets.
+    Ours is raw, the peers' are qcow2; `qcow2_seconds` is until there is a qcow2.
+    `sealed_seconds` is until the disk had its digest too, which only ours gets.
     `load` is the machine's one-minute load average just before, `others_cores` how many cores programs that
     are none of ours kept busy meanwhile; `cpu_seconds` are those of the contender, boot test included.
     """
