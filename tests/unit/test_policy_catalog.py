@@ -352,3 +352,9 @@ def test_the_digest_depends_on_rule_and_parameters_only() -> None:
     )
     assert digest_of(one) == digest_of(named)
     assert len({digest_of(one), digest_of(ruled), digest_of(given)}) == 3
+
+
+def test_text_that_nests_too_deep_is_refused_with_the_way_there() -> None:
+    deep = '{"properties": {"policyRule": {"if": ' + '{"not": ' * 100_000 + "{}" + "}" * 100_000 + "}}}"
+    with pytest.raises(InvalidInputError, match=r"too deep to be read, at properties\.policyRule\.if\.not\."):
+        read_json(deep)

@@ -25,10 +25,12 @@ from goldsmith.compliance.loading import place_states, rosters_of
 from goldsmith.compliance.model import Cause, CauseKind, PolicyKey, Progress
 from goldsmith.compliance.plain import plain_state, roots_of
 from goldsmith.compliance.related import RelatedByContainer, StoredRelated
+from goldsmith.compliance.reporting import Reporter
 from goldsmith.compliance.saved import SavedColumns
 from goldsmith.compliance.scan.bitmaps import Bits, count, rows_of
 from goldsmith.compliance.scan.index import FleetIndex
 from goldsmith.compliance.schedule import HORIZON, Schedule, expired, next_expiry, turn
+from goldsmith.compliance.step import Step
 from goldsmith.compliance.store import ComplianceStore, Followed, Snapshot, Started, Update
 from goldsmith.kernel.cancel import Cancel, NeverCancel
 from goldsmith.kernel.clock import Clock
@@ -153,7 +155,7 @@ class Keeper:
         now = self._clock.now()
         changes = self.resources.changes(self._followed.position, limit)
         try:
-            step = _Step(now=now, keeper=self)
+            step = self._step(now)
             self._take(changes, step)
             self._follow_clock(step)
             position = changes[-1].seq if changes else self._followed.position
@@ -188,7 +190,7 @@ class Keeper:
         cancel = cancel or NeverCancel()
         head = self.store.feed_head()
         self._loaded = False
-        report = _Reporter(self._clock, on_progress)
+        report = Reporter(self._clock, on_progress)
         report.phase("reading")
         try:
             self._load(None, cancel=cancel, on_resource=report.resource)
@@ -197,7 +199,7 @@ class Keeper:
             self.store.forget(at=self._clock.now())
             self._load(None, cancel=cancel, on_resource=report.resource)
         try:
-            step = _Step(now=self._clock.now(), keeper=self)
+            step = self._step(self._clock.now())
             self._start_and_end(step)
             report.phase("evaluating", total=sum(len(table) for table in self.index.tables.values()))
             for type_ in sorted(self.index.tables):
@@ -213,6 +215,9 @@ class Keeper:
         report.phase("done")
         logger.info("a full scan found %d changed states", transitions)
         return transitions
+
+    def _step(self, now: datetime) -> Step:
+        return Step(now=now, related=self.related(), related_of_many=RelatedByContainer(self.documents))
 
     # --- one resource, for explanations --------------------------------------------------------------------
 
@@ -299,7 +304,7 @@ class Keeper:
 
     # --- a step --------------------------------------------------------------------------------------------
 
-    def _take(self, changes: Sequence[Change], step: "_Step") -> None:
+    def _take(self, changes: Sequence[Change], step: Step) -> None:
         last = {change.resource_id.rstrip("/").lower(): change for change in changes}
         everything = self._take_policies(last, step)
         documents = self._take_resources(last, step)
@@ -315,7 +320,7 @@ class Keeper:
         for id_, type_ in step.replaced:
             self._judge_beside(id_, type_, step)
 
-    def _take_policies(self, last: dict[str, Change], step: "_Step") -> bool:
+    def _take_policies(self, last: dict[str, Change], step: Step) -> bool:
         """Whether everything has to be judged again."""
         touched: set[str] = set()
         for key, change in last.items():
@@ -353,7 +358,7 @@ class Keeper:
         # Most changes of a subscription are not about where it stands.
         return self._in_doubt or moved != {SUBSCRIPTION} or hierarchy != before_it
 
-    def _take_resources(self, last: dict[str, Change], step: "_Step") -> list[tuple[JsonObject, Change]]:
+    def _take_resources(self, last: dict[str, Change], step: Step) -> list[tuple[JsonObject, Change]]:
         found = []
         for key, change in last.items():
             document = self.documents.find(change.resource_id)
@@ -377,7 +382,7 @@ class Keeper:
             found.append((document, change))
         return found
 
-    def _judge_renewed(self, step: "_Step") -> None:
+    def _judge_renewed(self, step: Step) -> None:
         if step.depends:
             self._depend()
         self._start_and_end(step)
@@ -392,7 +397,7 @@ class Keeper:
             alive = self.index.table(type_).alive
             self._judge_many([self.in_force.policies[key] for key in sorted(keys)], type_, alive, step)
 
-    def _start_and_end(self, step: "_Step") -> None:
+    def _start_and_end(self, step: Step) -> None:
         for key in [key for key in self._live if key not in self.in_force.policies]:
             self._live.discard(key)
             self.board.drop(key)
@@ -408,11 +413,11 @@ class Keeper:
                 step.renewed.setdefault(key, Cause(kind=CauseKind.POLICY, id=key[0]))
                 step.rivalry |= changes_resources(self.in_force.policies[key])
 
-    def _renew_all(self, step: "_Step", cause: Cause) -> None:
+    def _renew_all(self, step: Step, cause: Cause) -> None:
         for key in self.in_force.policies:
             step.renewed.setdefault(key, cause)
 
-    def _judge_one(self, document: JsonObject, step: "_Step", cause: Cause) -> None:
+    def _judge_one(self, document: JsonObject, step: Step, cause: Cause) -> None:
         """All policies on one resource."""
         type_, id_ = str(document["type"]).lower(), str(document["id"]).rstrip("/").lower()
         row = self.index.table(type_).row_of(id_)
@@ -455,7 +460,7 @@ class Keeper:
         policies: Sequence[AssignedPolicy],
         type_: str,
         among: Bits,
-        step: "_Step",
+        step: Step,
         *,
         cause: Cause | None = None,
     ) -> None:
@@ -472,7 +477,7 @@ class Keeper:
         policies: Sequence[AssignedPolicy],
         type_: str,
         among: Bits,
-        step: "_Step",
+        step: Step,
         *,
         cause: Cause | None,
         cancel: Cancel | None = None,
@@ -503,7 +508,7 @@ class Keeper:
                 # Looked at once all of the step is done, when states are what they will be.
                 step.turning.add((policy.key, type_))
 
-    def _judge_exempted(self, step: "_Step") -> None:
+    def _judge_exempted(self, step: Step) -> None:
         for change in step.doubted:
             if change.resource_type.lower() in (catalog.EXEMPTION, catalog.ATTESTATION):
                 exempts = change.resource_type.lower() == catalog.EXEMPTION
@@ -514,11 +519,11 @@ class Keeper:
             kind = CauseKind.EXEMPTION if isinstance(each, PolicyExemption) else CauseKind.ATTESTATION
             self._judge_covered(each, step, Cause(kind=kind, id=id_))
 
-    def _judge_covered(self, each: PolicyExemption | Attestation, step: "_Step", cause: Cause) -> None:
+    def _judge_covered(self, each: PolicyExemption | Attestation, step: Step, cause: Cause) -> None:
         keys = set(self.in_force.of_assignment(each.assignment_id))
         self._judge_scope(each.scope, keys, step, cause)
 
-    def _judge_scope(self, scope: str, keys: set[PolicyKey] | None, step: "_Step", cause: Cause) -> None:
+    def _judge_scope(self, scope: str, keys: set[PolicyKey] | None, step: Step, cause: Cause) -> None:
         """These policies, or all (None), on what is at the scope and below it."""
         for type_, table in list(self.index.tables.items()):
             policies = self._depends.by_type.get(type_, ())
@@ -527,7 +532,7 @@ class Keeper:
                 rows = self.judge.under(type_, scope.rstrip("/").lower())
                 self._judge_many(concerned, type_, rows & table.alive, step, cause=cause)
 
-    def _judge_beside(self, id_: str, changed_type: str, step: "_Step") -> None:
+    def _judge_beside(self, id_: str, changed_type: str, step: Step) -> None:
         """What may change elsewhere because this resource did."""
         key, changed_type = id_.rstrip("/").lower(), changed_type.lower()
         cause = Cause(kind=CauseKind.RELATED, id=id_)
@@ -549,7 +554,7 @@ class Keeper:
                 rows = self.judge.under(type_, key)
                 self._judge_many(self._depends.scoped(type_), type_, rows, step, cause=cause)
 
-    def _judge_few(self, policy: AssignedPolicy, type_: str, rows: Bits, step: "_Step", cause: Cause) -> None:
+    def _judge_few(self, policy: AssignedPolicy, type_: str, rows: Bits, step: Step, cause: Cause) -> None:
         for row in rows_of(rows).tolist():
             id_ = self.index.table(type_).ids[row] or ""
             document = self.documents.find(id_)
@@ -571,7 +576,7 @@ class Keeper:
 
     # --- the clock -----------------------------------------------------------------------------------------
 
-    def _follow_clock(self, step: "_Step") -> None:
+    def _follow_clock(self, step: Step) -> None:
         since = self._followed.clock_at or step.now
         cause = Cause(kind=CauseKind.CLOCK)
         lapsed = [
@@ -590,7 +595,7 @@ class Keeper:
             if self._schedule.at(key, type_) is not None:
                 self._schedule.set(key, type_, self._next_turn(key, type_, step))
 
-    def _next_turn(self, key: PolicyKey, type_: str, step: "_Step") -> datetime:
+    def _next_turn(self, key: PolicyKey, type_: str, step: Step) -> datetime:
         """When the policy has to be looked at again because of the clock alone."""
         policy = self.in_force.policies[key]
         table = self.index.table(type_)
@@ -610,7 +615,7 @@ class Keeper:
         return due
 
     def _turn_of(
-        self, policy: AssignedPolicy, document: JsonObject, step: "_Step", until: datetime
+        self, policy: AssignedPolicy, document: JsonObject, step: Step, until: datetime
     ) -> datetime | None:
         settings = self.judge.settings(str(document["id"]), step.related)
 
@@ -619,7 +624,7 @@ class Keeper:
 
         return turn(state_at, low=step.now, high=until)
 
-    def _reschedule(self, document: JsonObject, type_: str, step: "_Step") -> None:
+    def _reschedule(self, document: JsonObject, type_: str, step: Step) -> None:
         """A resource that has changed may turn before anything else does."""
         for policy in self._depends.clocked(type_):
             until = self._schedule.at(policy.key, type_)
@@ -630,7 +635,7 @@ class Keeper:
 
     # --- scanning and writing ------------------------------------------------------------------------------
 
-    def _scan_type(self, type_: str, step: "_Step", *, cancel: Cancel, report: "_Reporter") -> None:
+    def _scan_type(self, type_: str, step: Step, *, cancel: Cancel, report: Reporter) -> None:
         table = self.index.table(type_)
         considered = self._depends.by_type.get(type_, [])
         keys = {policy.key for policy in considered}
@@ -667,7 +672,7 @@ class Keeper:
             )
         report.type_done(len(table))
 
-    def _commit(self, step: "_Step", position: int, *, scanned: bool = False) -> None:
+    def _commit(self, step: Step, position: int, *, scanned: bool = False) -> None:
         update = Update(at=step.now, position=position, clock_at=step.now, scanned=scanned)
         for key in step.started:
             policy = self.in_force.policies[key]
@@ -711,87 +716,6 @@ class Keeper:
             scanned_at=step.now if scanned else self._followed.scanned_at,
             revision=revision,
         )
-
-
-class _Step:
-    """What is under way between two commits."""
-
-    def __init__(self, *, now: datetime, keeper: Keeper) -> None:
-        self.now = now
-        self.related = keeper.related()
-        self.related_of_many = RelatedByContainer(keeper.documents)
-        self.renewed: dict[PolicyKey, Cause] = {}
-        self.exempted: list[tuple[PolicyExemption | Attestation, str]] = []
-        # Changes of exemptions and attestations of which it is not known what they were before.
-        self.doubted: list[Change] = []
-        # Resources that were put again as ones of another type, with the type they had.
-        self.replaced: list[tuple[str, str]] = []
-        self.started: dict[PolicyKey, None] = {}
-        self.ended: list[PolicyKey] = []
-        self.turning: set[tuple[PolicyKey, str]] = set()
-        self.rivalry = False
-        self.depends = False
-        self.due = False
-
-
-class _Reporter:
-    """Turns what a scan does into progress events, a few a second at most."""
-
-    def __init__(self, clock: Clock, on_progress: Callable[[Progress], None] | None) -> None:
-        self._clock = clock
-        self._on_progress = on_progress
-        self._started = clock.monotonic_seconds()
-        self._last = self._started
-        self._phase = ""
-        self._resources = self._total = self._policies = self._policies_total = self._evaluations = 0
-
-    def phase(self, name: str, *, total: int = 0) -> None:
-        self._phase, self._resources, self._total = (
-            name,
-            0 if total else self._resources,
-            total or self._total,
-        )
-        self._tell()
-
-    def resource(self) -> None:
-        self._resources += 1
-        self._total = max(self._total, self._resources)
-        self._tell_sometimes()
-
-    def policies(self, number: int) -> None:
-        self._policies_total += number
-
-    def evaluated(self) -> None:
-        self._evaluations += 1
-        self._tell_sometimes()
-
-    def judged(self, policies: int, resources: int) -> None:
-        self._policies += policies
-        self._evaluations += policies * resources
-        self._tell_sometimes()
-
-    def type_done(self, resources: int) -> None:
-        self._resources += resources
-        self._tell()
-
-    def _tell_sometimes(self) -> None:
-        if self._clock.monotonic_seconds() - self._last > 0.2:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._last = self._clock.monotonic_seconds()
-        if self._on_progress is not None:
-            self._on_progress(
-                Progress(
-                    phase=self._phase,
-                    resources_done=self._resources,
-                    resources_total=self._total,
-                    policies_done=self._policies,
-                    policies_total=self._policies_total,
-                    evaluations=self._evaluations,
-                    seconds=self._last - self._started,
-                )
-            )
 
 
 def _looks(policy: AssignedPolicy) -> bool:

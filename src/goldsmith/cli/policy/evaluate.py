@@ -307,7 +307,7 @@ def _type_of(resource: Mapping[str, object]) -> str:
 def _tell_left_out(in_force: InForce, report: ImportReport) -> None:
     """Say what is not evaluated; raises InvalidInputError when nothing is left."""
     for failure in report.failures[:_SHOWN]:
-        at = f" at {failure.path}" if failure.path else ""
+        at = f" at {failure.path}" if failure.path and failure.path not in failure.message else ""
         _note(f"{failure.source}{at}: {failure.message}")
     if (more := len(report.failures) - _SHOWN) > 0:
         _note(f"... and {more} more that cannot be read: goldsmith policy import --check lists them")

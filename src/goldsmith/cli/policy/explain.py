@@ -132,7 +132,7 @@ def _in_force(
                 report = read_policies([path], meter=meter)
             if report.failures:
                 failure = report.failures[0]
-                at = f" at {failure.path}" if failure.path else ""
+                at = f" at {failure.path}" if failure.path and failure.path not in failure.message else ""
                 raise InvalidInputError(f"{failure.source}{at}: {failure.message}", hint=failure.hint)
             found = put_in_force(report, parameters=parameters, effect=effect)
         else:

@@ -11,6 +11,9 @@ _TOKEN = re.compile(
     r'(?P<string>"(?:[^"\\]|\\.)*+(?:"|\\?\Z))|(?P<comment>//[^\n]*|/\*(?:.*?\*/|.*))|(?P<comma>,)|(?P<other>[^\s,"/]+|/)',
     re.DOTALL,
 )
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]')
+_NESTED_MOST = 400
+_SHOWN_SEGMENTS = 6
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -54,9 +57,31 @@ def _loads(text: str) -> Any:
         return json.loads(text, parse_constant=_no_constant)
     except RecursionError as error:
         raise InvalidInputError(
-            "lists and objects nest too deep to be read",
+            f"lists and objects nest too deep to be read, at {deep_place(text)}",
             hint="no definition needs more than a few dozen levels",
         ) from error
+
+
+def deep_place(text: str) -> str:
+    """The JSON path, as far as a person wants to read it, to where the text first nests too deep."""
+    stack: list[str] = []
+    key = ""
+    for found in _BRACKET.finditer(text):
+        token = found.group()
+        match token[0]:
+            case '"':
+                key = token[1:-1]
+            case "{" | "[":
+                # What a list holds is named by its bracket: counting members is not worth it here.
+                stack.append(key if token == "{" else f"{key}[]")
+                key = ""
+                if len(stack) > _NESTED_MOST:
+                    break
+            case "}" | "]":
+                if stack:
+                    stack.pop()
+    shown = [each for each in stack[1:] if each][:_SHOWN_SEGMENTS]
+    return ".".join(shown) + "…" if shown else "its top"
 
 
 def _no_constant(name: str) -> NoReturn:
