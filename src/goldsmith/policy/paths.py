@@ -4,7 +4,7 @@ Specification: the policy rule page, "Fields", and "Author policies for array pr
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -139,6 +139,30 @@ def select(value: JsonValue, path: Sequence[str]) -> JsonValue:
         if value is None and WILDCARD not in path[position:]:
             return None
     return value
+
+
+def reading(path: Sequence[str], test: Callable[[tuple[JsonValue]], bool]) -> Callable[[JsonValue], bool]:
+    """`test` of the value at a path without `[*]`, as one function: `select` with its calls written out."""
+
+    def judged(value: JsonValue) -> bool:
+        for segment in path:
+            if value.__class__ is dict:
+                if segment in value:
+                    value = value[segment]
+                    continue
+                known = _KNOWN_KEYS.get(tuple(value))
+                if known is not None:
+                    spelling = known.get(segment)
+                    if spelling is None:
+                        return test((None,))
+                    value = value[spelling]
+                    continue
+            value = member_of(value, segment)
+            if value is None:
+                return test((None,))
+        return test((value,))
+
+    return judged
 
 
 def member_of(value: JsonValue, segment: str) -> JsonValue:

@@ -10,7 +10,7 @@ from typing import TypeAlias, assert_never
 from goldsmith.kernel.json import JsonValue
 from goldsmith.policy.document import Document
 from goldsmith.policy.evaluate import evaluate_node
-from goldsmith.policy.paths import WILDCARD, member_of, project
+from goldsmith.policy.paths import WILDCARD, member_of, project, reading
 from goldsmith.policy.tree import All, Always, Any, Input, Leaf, LeafNode, Narrowing, Negation, Node, Source
 
 Predicate: TypeAlias = Callable[[JsonValue], bool]
@@ -58,7 +58,12 @@ def _of_leaf(node: Node, leaf: Leaf, now: str | None) -> Predicate:
         return lambda resource: evaluate_node(node, Document(resource, now=now))
     test = leaf.test
     if len(leaf.inputs) == 1:
-        read = _reader(leaf.inputs[0])
+        (only,) = leaf.inputs
+        if WILDCARD not in only.path and only.narrowing is Narrowing.VALUE:
+            return reading(only.path, test)
+        if WILDCARD not in only.path and only.narrowing is Narrowing.EXISTS:
+            return reading(only.path, lambda values: test((values[0] is not None,)))
+        read = _reader(only)
         return lambda resource: test((read(resource),))
     readers: Sequence[Callable[[JsonValue], JsonValue]] = [_reader(each) for each in leaf.inputs]
     return lambda resource: test([read(resource) for read in readers])
