@@ -287,8 +287,9 @@ open_store(sys.argv[1], json.loads(sys.argv[2])).put_file(Path(sys.argv[3]), pro
 
 def test_writer_killed_in_the_middle_leaves_only_garbage(place: Place, tmp_path: Path) -> None:
     image = tmp_path / "image"
-    image.write_bytes(noise(40 * MIB))
-    words = [place.url, json.dumps(dict(place.options)), str(image), str(40 * MIB)]
+    # A pack is full long before the end, however many batches are still being compressed by then.
+    image.write_bytes(noise(96 * MIB))
+    words = [place.url, json.dumps(dict(place.options)), str(image), str(96 * MIB)]
     with subprocess.Popen(
         [sys.executable, "-c", _WRITER, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as writer:
