@@ -28,7 +28,7 @@ TARGETS: tuple[Target, ...] = (
     ("fleet", "coldSeconds", 20.0, "s for a hundred rules, cold"),
     ("fleet", "warmSeconds", 1.0, "s for a hundred rules, warm"),
     ("fleet", "rssMib", 1536.0, "MiB held"),
-    ("fleet", "ruleChangedMilliseconds.ninetyFifth", 100.0, "ms when a rule changes, 95 of 100"),
+    ("fleet", "ruleChangedMilliseconds.most", 100.0, "ms when a rule changes, at the worst"),
     ("fleet", "machineChangedMilliseconds.median", 1.0, "ms when a machine changes"),
 )
 
